@@ -1,0 +1,216 @@
+"""Figures of a network that its layer graph alone decides, as plain functions without torch.
+
+With `live=True` a figure counts only what lies on a path from input to output; otherwise everything that is
+executed. A figure is a function of `Network.key`. Bytes are those of an int8 deployment.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import log
+from typing import NamedTuple
+
+from fitness.deploy import arena_tensors, fused, greedy_arena_bytes, live_bytes, volume
+from fitness.schedule import PeakMemory, Step, minimum_peak
+from spaces.layers import Add, BatchNorm, Conv, Dense, Input, Pool, ReLU, Zero
+from spaces.network import Network
+
+
+class _Totals(NamedTuple):
+    n_relu: int
+    params: int
+    macs: int
+    weight_bytes: int  # int8 numbers after folding
+    biases: int  # int32 numbers after folding
+    tensors: int
+    log_capacity: float
+
+
+@lru_cache(maxsize=64)
+def _totals(network: Network) -> _Totals:
+    n_relu = params = macs = weight_bytes = biases = tensors = 0
+    log_capacity = 0.0
+    nodes, consumers = network.nodes, network.consumers
+    for op, inputs, shape in nodes:
+        kind = type(op)
+        if kind is ReLU:
+            n_relu += volume(shape)
+        elif kind is Conv or kind is Dense:
+            if kind is Conv:
+                kernel = op.kernel  # type: ignore[union-attr]
+                fan_in = nodes[inputs[0]].shape[0] // op.groups * kernel[0] * kernel[1]  # type: ignore[union-attr]
+                weights = shape[0] * fan_in
+                macs += weights * shape[1] * shape[2]
+            else:
+                weights = shape[0] * nodes[inputs[0]].shape[0]
+                macs += weights
+            params += weights
+            weight_bytes += weights
+            tensors += 1
+            log_capacity += log(weights)
+            if op.bias:  # type: ignore[union-attr]
+                params += shape[0]
+                biases += shape[0]
+                tensors += 1
+        elif kind is BatchNorm:
+            params += 2 * shape[0]
+            tensors += 2
+            source = inputs[0]
+            before = nodes[source].op
+            if isinstance(before, (Conv, Dense)) and len(consumers[source]) == 1:
+                biases += 0 if before.bias else shape[0]
+            else:
+                weight_bytes += 2 * shape[0]  # a scale and a shift that no layer can take in
+    return _Totals(n_relu, params, macs, weight_bytes, biases, tensors, log_capacity)
+
+
+def n_relu(network: Network, live: bool = False) -> int:
+    """Number of ReLU activations one image passes through (N_A; Fernandes 2022, eq. 13)."""
+    return _totals(network.live if live else network).n_relu
+
+
+def params(network: Network, live: bool = False) -> int:
+    """Learnable numbers, batch norm's scale and shift included: `sum(p.numel())` of the torch module."""
+    return _totals(network.live if live else network).params
+
+
+def macs(network: Network, live: bool = False) -> int:
+    """Multiply-accumulates of convolution and dense layers for one image; nothing else is counted."""
+    return _totals(network.live if live else network).macs
+
+
+def model_bytes(network: Network, live: bool = False) -> int:
+    """Weights and biases after folding batch norm, one byte each."""
+    totals = _totals(network.live if live else network)
+    return totals.weight_bytes + totals.biases
+
+
+def flash_bytes(network: Network, live: bool = False) -> int:
+    """Bytes of int8 weights and int32 biases after folding batch norm; no file overhead."""
+    totals = _totals(network.live if live else network)
+    return totals.weight_bytes + 4 * totals.biases
+
+
+def aleph(network: Network, live: bool = False) -> int:
+    """Number of parameter tensors, batch norm's two included."""
+    return _totals(network.live if live else network).tensors
+
+
+def log_capacity(network: Network, live: bool = False) -> float:
+    """Sum over convolution and dense layers of ln(number of weights), biases not counted."""
+    return _totals(network.live if live else network).log_capacity
+
+
+def depth(network: Network, live: bool = False) -> int:
+    """Largest number of convolution and dense layers on one path from input to output."""
+    network = network.live if live else network
+    depths: list[int] = []
+    for op, inputs, _ in network.nodes:
+        below = max([depths[source] for source in inputs], default=0)
+        depths.append(below + (type(op) is Conv or type(op) is Dense))
+    return depths[-1]
+
+
+def bottleneck(network: Network, live: bool = False) -> int:
+    """Elements of the smallest feature map on the widest path from input to flattening.
+
+    Maximum over the branches of a sum, minimum along a chain; the input and dense layers do not count. Zero if
+    no information passes. A network that flattens its input at once has that input for its only map.
+    """
+    network = network.live if live else network
+    nodes = network.nodes
+    unbounded = volume(nodes[0].shape)
+    widths: list[int | None] = []  # None: nothing but the input so far, so nothing to take a minimum of
+    for op, inputs, shape in nodes:
+        kind = type(op)
+        if kind is Input:
+            widths.append(None)
+        elif kind is Zero:
+            widths.append(0)
+        elif len(shape) == 1:
+            widths.append(max([_or(widths[source], unbounded) for source in inputs]))
+        elif len(inputs) == 1:
+            here, below = shape[0] * shape[1] * shape[2], widths[inputs[0]]
+            widths.append(here if below is None or here < below else below)
+        else:
+            widths.append(min(max([_or(widths[source], unbounded) for source in inputs]), volume(shape)))
+    return _or(widths[-1], unbounded)
+
+
+def _or(width: int | None, otherwise: int) -> int:
+    return otherwise if width is None else width
+
+
+def peak_ram_bytes(network: Network, live: bool = False) -> int:
+    """Arena for the tensors of an int8 network under TensorFlow Lite Micro's greedy planner, input counted.
+
+    The interpreter's own bookkeeping comes on top (`engine.targets`).
+    """
+    return greedy_arena_bytes(arena_tensors(network.live if live else network))
+
+
+def peak_live_bytes(network: Network, live: bool = False) -> int:
+    """Largest sum of tensors alive at one step: what no planner can get below in this order."""
+    return live_bytes(arena_tensors(network.live if live else network))
+
+
+def munas_size(network: Network, live: bool = False) -> int:
+    """Model size as μNAS counts it: every weight and bias one byte, batch norm folded."""
+    return model_bytes(network, live)
+
+
+def munas_macs(network: Network, live: bool = False) -> int:
+    """Operations as μNAS counts them: macs, one per pooled element, terms - 1 per element of a sum."""
+    network = network.live if live else network
+    total = _totals(network).macs
+    for op, inputs, shape in network.nodes:
+        if isinstance(op, Pool):
+            total += volume(shape) * op.kernel[0] * op.kernel[1]
+        elif type(op) is Add:
+            total += volume(shape) * (len(inputs) - 1)
+    return total
+
+
+def munas_peak_memory(network: Network, live: bool = False, input: bool = False) -> int:
+    """Peak memory as μNAS counts it: bytes of live tensors in the best execution order.
+
+    A sum takes over the buffer of a term of its own shape that nothing else needs; padding is free.
+
+    Args:
+        network: Any network.
+        live: Leave out what does not reach the output.
+        input: Count the network input too; the authors' search does not.
+    """
+    return munas_peak(network.live if live else network, input).bytes
+
+
+def munas_peak(network: Network, input: bool = False) -> PeakMemory:
+    """`munas_peak_memory`, and whether it is exact or an upper bound (state cap reached)."""
+    kernels = fused(network)
+    steps: list[Step] = []
+    for op, inputs, shape in kernels:
+        if type(op) is Add:
+            fitting = tuple([source for source in inputs if kernels[source].shape == shape])
+            steps.append(Step(inputs, volume(shape), fitting))
+        else:
+            steps.append(Step(inputs, volume(shape) if inputs or input else 0))
+    return minimum_peak(steps)
+
+
+__all__ = [
+    "aleph",
+    "bottleneck",
+    "depth",
+    "flash_bytes",
+    "log_capacity",
+    "macs",
+    "model_bytes",
+    "munas_macs",
+    "munas_peak",
+    "munas_peak_memory",
+    "munas_size",
+    "n_relu",
+    "params",
+    "peak_live_bytes",
+    "peak_ram_bytes",
+]

@@ -1,0 +1,60 @@
+"""The errors a user can cause, shared by all three packages.
+
+EngineError
+├── UsageError (ValueError)         exit 2: the request itself is wrong
+│   ├── UnknownName (LookupError)   a name no registry holds
+│   └── InvalidGenotype             choices that are not a member of the space
+└── RunError (RuntimeError)         exit 1: a right request that could not be carried out
+    ├── DamagedRun                  a run folder that cannot be trusted
+    ├── UntrustedFile               a benchmark file that asks for more than data
+    └── MissingExtra (ImportError)  an optional dependency that is not installed
+
+A message is one line: what was wrong, the value got, what was expected, the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EngineError(Exception):
+    """Anything wrong that a user can cause or mend; `exit_code` is the command line's answer."""
+
+    exit_code = 1
+
+
+class UsageError(EngineError, ValueError):
+    """The request is wrong as written."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError, LookupError):
+    """A name that is not registered; the message offers the nearest right ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        super().__init__(f"unknown {kind} {name!r}; {hint}known: {', '.join(names)}")
+
+
+class InvalidGenotype(UsageError):
+    """Choices that do not describe a network of the space."""
+
+
+class RunError(EngineError, RuntimeError):
+    """The request was right but could not be carried out."""
+
+
+class DamagedRun(RunError):
+    """A run folder or records file that is not what a run writes."""
+
+
+class UntrustedFile(RunError):
+    """A file whose pickle names types that the official benchmark files do not hold."""
+
+
+class MissingExtra(RunError, ImportError):
+    """An optional dependency that is not installed; the message names the extra."""

@@ -1,0 +1,175 @@
+"""The operations of a network and their shape rules, each rule once.
+
+Shapes are batch-free: (C, H, W) for maps, (F,) for vectors. An operation is a frozen value; it knows how it
+changes a shape and nothing about weights, memory or frameworks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from hashlib import blake2b
+from typing import ClassVar, Literal
+
+from spaces.errors import UsageError
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+
+class ShapeError(UsageError):
+    """An operation that does not fit the shapes it is given."""
+
+
+class Operation:
+    """Common to all operations: a stable text and number, equal in every process."""
+
+    commutative: ClassVar[bool] = False
+
+    @cached_property
+    def token(self) -> str:
+        """Canonical text, e.g. `Conv(16,(3, 3),(1, 1),(1, 1),1,False)`; what keys are made of."""
+        values = ",".join(str(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({values})"
+
+    @cached_property
+    def code(self) -> int:
+        """A 63-bit digest of the token, independent of PYTHONHASHSEED."""
+        return int.from_bytes(blake2b(self.token.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Input(Operation):
+    """The image or vector that enters."""
+
+    shape: Shape
+
+    def out_shape(self) -> Shape:
+        if len(self.shape) not in (1, 3) or any(type(size) is not int or size < 1 for size in self.shape):
+            raise ShapeError(f"input shape {self.shape}; expected (C, H, W) or (F,) of whole numbers >= 1")
+        return self.shape
+
+
+@dataclass(frozen=True)
+class Conv(Operation):
+    """2-D convolution; depthwise when `groups` equals the input channels and `channels`."""
+
+    channels: int
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    groups: int = 1
+    bias: bool = True
+
+    def out_shape(self, shape: Shape) -> Shape:
+        channels, height, width = _map(self, shape)
+        if channels % self.groups or self.channels % self.groups:
+            raise ShapeError(f"{self.token} on {channels} channels: groups must divide both channel counts")
+        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
+        out_height = (height + 2 * ph - kh) // sh + 1
+        out_width = (width + 2 * pw - kw) // sw + 1
+        if out_height < 1 or out_width < 1:
+            raise ShapeError(f"{self.token} does not fit a map of {height}x{width}")
+        return self.channels, out_height, out_width
+
+
+@dataclass(frozen=True)
+class Pool(Operation):
+    """Maximum or average pooling; `rounding` says what becomes of a last, incomplete window.
+
+    Average pooling never counts padding.
+    """
+
+    kind: Literal["max", "avg"]
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+    rounding: Literal["floor", "ceil"] = "floor"
+
+    def out_shape(self, shape: Shape) -> Shape:
+        channels, height, width = _map(self, shape)
+        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
+        up_h, up_w = (sh - 1, sw - 1) if self.rounding == "ceil" else (0, 0)
+        out_height = (height + 2 * ph - kh + up_h) // sh + 1
+        out_width = (width + 2 * pw - kw + up_w) // sw + 1
+        if out_height < 1 or out_width < 1 or height < 1 or width < 1:
+            raise ShapeError(f"{self.token} does not fit a map of {height}x{width}")
+        return channels, out_height, out_width
+
+
+@dataclass(frozen=True)
+class BatchNorm(Operation):
+    """Batch normalisation with a learnable scale and shift per channel."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
+@dataclass(frozen=True)
+class ReLU(Operation):
+    """max(x, 0), element by element."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
+@dataclass(frozen=True)
+class Add(Operation):
+    """Sum of maps with equal channels; smaller ones are zero-padded at the bottom and right."""
+
+    commutative: ClassVar[bool] = True
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        first = shapes[0]
+        if len(first) == 1:
+            if any(shape != first for shape in shapes):
+                raise ShapeError(f"Add of vectors {shapes}; expected equal lengths")
+            return first
+        if any(len(shape) != 3 or shape[0] != first[0] for shape in shapes):
+            raise ShapeError(f"Add of maps {shapes}; expected equal channels")
+        return first[0], max(shape[1] for shape in shapes), max(shape[2] for shape in shapes)
+
+
+@dataclass(frozen=True)
+class Zero(Operation):
+    """x * 0: keeps the shape and the dependency, passes no information (NAS-Bench-201's `none`)."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
+@dataclass(frozen=True)
+class Flatten(Operation):
+    """Map to vector."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        size = 1
+        for length in shape:
+            size *= length
+        return (size,)
+
+
+@dataclass(frozen=True)
+class Dense(Operation):
+    """Fully connected layer."""
+
+    units: int
+    bias: bool = True
+
+    def out_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ShapeError(f"{self.token} on a map {shape}; expected a vector: flatten first")
+        return (self.units,)
+
+
+Op = Input | Conv | Pool | BatchNorm | ReLU | Add | Zero | Flatten | Dense
+
+OPS: dict[str, type[Op]] = {
+    op.__name__: op for op in (Input, Conv, Pool, BatchNorm, ReLU, Add, Zero, Flatten, Dense)
+}
+
+
+def _map(op: Operation, shape: Shape) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise ShapeError(f"{op.token} on a vector {shape}; expected a map (C, H, W)")
+    return shape[0], shape[1], shape[2]

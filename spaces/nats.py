@@ -1,0 +1,174 @@
+"""The two spaces of NATS-Bench, built exactly as the benchmark's networks.
+
+Dong, Liu, Musial, Gabrys: NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size,
+IEEE TPAMI 2021, arXiv:2009.00437. The index of an architecture is a property of the benchmark's files, read
+from a table or archive (`fitness.table`), never computed here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+from spaces.errors import InvalidGenotype, UsageError
+from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, ReLU, Zero
+from spaces.network import Network, NetworkBuilder
+from spaces.space import Additive, Choice, Choose, Domain, Genotype, Integer, Space, Value
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ("0->1", "0->2", "1->2", "0->3", "1->3", "2->3")
+
+_SSS_CELL = dict(
+    zip(
+        EDGES,
+        ("nor_conv_3x3", "nor_conv_3x3", "nor_conv_3x3", "skip_connect", "nor_conv_3x3", "nor_conv_3x3"),
+        strict=True,
+    )
+)
+_OPERATION = Choice(*OPERATIONS)
+_WIDTH = Integer(8, 64, 8)
+_NORM, _RELU, _SUM, _ZERO, _FLATTEN = BatchNorm(), ReLU(), Add(), Zero(), Flatten()
+_AVERAGE_3X3 = Pool("avg", (3, 3), (1, 1), (1, 1))
+_HALVE = Pool("avg", (2, 2), (2, 2))
+_CELLS_PER_STAGE = 5
+_CONVOLUTIONS: dict[tuple[int, int, int], Conv] = {}
+
+
+class NatsTss(Space):
+    """Topology space: a cell of six edges with five operations each, 15,625 genotypes."""
+
+    name = "nats-tss"
+    size = 5**6
+    additive = Additive(tuple((edge,) for edge in EDGES))
+
+    def build(self, choose: Choose) -> Network:
+        cell = {edge: str(choose(edge, _OPERATION)) for edge in EDGES}
+        net = NetworkBuilder(self.channels_first)
+        x = _convolve(net, net.input, 16, 3)
+        for stage, channels in enumerate((16, 32, 64)):
+            if stage:
+                x = _reduce(net, x, channels)
+            for _ in range(_CELLS_PER_STAGE):
+                x = _cell(net, x, cell, channels)
+        return _classify(net, x, self.num_classes)
+
+    def parse(self, text: str) -> Genotype:
+        """Read `|nor_conv_3x3~0|+|skip_connect~0|none~1|+|...|`, or JSON of the choices."""
+        if not text.startswith("|"):
+            return super().parse(text)
+        choices: dict[str, Value] = {}
+        for target, part in enumerate(text.split("+"), start=1):
+            for operation, source in re.findall(r"\|([^|~]+)~(\d+)(?=\|)", part):
+                choices[f"{source}->{target}"] = operation
+        genotype = Genotype({edge: choices[edge] for edge in EDGES if edge in choices})
+        if len(genotype) != len(choices) or set(genotype) != set(EDGES) or self.describe(genotype) != text:
+            raise InvalidGenotype(
+                f"architecture {text[:120]!r}; expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2| "
+                f"with each op one of {', '.join(OPERATIONS)}"
+            )
+        self.decode(genotype)
+        return genotype
+
+    def describe(self, genotype: Genotype) -> str:
+        """The benchmark's architecture string."""
+        nodes = [
+            "|" + "".join(f"{genotype[f'{source}->{target}']}~{source}|" for source in range(target))
+            for target in (1, 2, 3)
+        ]
+        return "+".join(nodes)
+
+    def enumerate(self) -> Iterator[Genotype]:
+        """All genotypes in lexicographic order of the choices; this is not the benchmark's order."""
+        for operations in product(OPERATIONS, repeat=len(EDGES)):
+            yield Genotype(dict(zip(EDGES, operations, strict=True)))
+
+
+class NatsSss(Space):
+    """Size space: five widths of 8, 16, ... 64 channels on one cell, 32,768 genotypes."""
+
+    name = "nats-sss"
+    size = 8**5
+    additive = Additive((("c1", "c2"), ("c2", "c3"), ("c3", "c4"), ("c4", "c5")))
+
+    def build(self, choose: Choose) -> Network:
+        c1, c2, c3, c4, c5 = (int(choose(f"c{i}", _WIDTH)) for i in range(1, 6))
+        net = NetworkBuilder(self.channels_first)
+        x = _convolve(net, net.input, c1, 3)
+        x = _cell(net, x, _SSS_CELL, c1)
+        x = _reduce(net, x, c2)
+        x = _cell(net, x, _SSS_CELL, c3)
+        x = _reduce(net, x, c4)
+        x = _cell(net, x, _SSS_CELL, c5)
+        return _classify(net, x, self.num_classes)
+
+    def parse(self, text: str) -> Genotype:
+        """Read `8:16:24:32:64`, or JSON of the choices."""
+        if ":" not in text or text.lstrip().startswith("{"):
+            return super().parse(text)
+        parts = text.split(":")
+        if len(parts) != 5 or not all(re.fullmatch(r"[1-9]\d*", part) for part in parts):
+            raise UsageError(f"architecture {text[:80]!r}; expected five widths, e.g. 8:16:24:32:64")
+        genotype = Genotype({f"c{i}": int(part) for i, part in enumerate(parts, start=1)})
+        self.decode(genotype)
+        return genotype
+
+    def describe(self, genotype: Genotype) -> str:
+        """The benchmark's architecture string."""
+        return ":".join(str(genotype[f"c{i}"]) for i in range(1, 6))
+
+    def enumerate(self) -> Iterator[Genotype]:
+        """All genotypes in lexicographic order, which for this space is the benchmark's too."""
+        for widths in product(_WIDTH.values(), repeat=5):
+            yield Genotype({f"c{i}": width for i, width in enumerate(widths, start=1)})
+
+
+def _cell(net: NetworkBuilder, x: int, cell: Mapping[str, str], channels: int) -> int:
+    """Node j is the sum over i < j of operation i->j applied to node i."""
+    width_in = net.shape(x)[0]
+    nodes = [x]
+    for target in (1, 2, 3):
+        terms = []
+        for source in range(target):
+            operation = cell[f"{source}->{target}"]
+            value = nodes[source]
+            if operation == "nor_conv_3x3":
+                value = _convolve(net, net.add(_RELU, value), channels, 3)
+            elif operation == "nor_conv_1x1":
+                value = _convolve(net, net.add(_RELU, value), channels, 1)
+            elif operation == "avg_pool_3x3":
+                value = net.add(_AVERAGE_3X3, value)
+            elif operation == "none":
+                value = net.add(_ZERO, value)
+            elif source == 0 and width_in != channels:
+                value = _convolve(net, value, channels, 1)  # a skip between widths is projected, without ReLU
+            terms.append(value)
+        nodes.append(net.add(_SUM, *terms) if len(terms) > 1 else terms[0])
+    return nodes[-1]
+
+
+def _reduce(net: NetworkBuilder, x: int, channels: int) -> int:
+    """A basic residual block of stride 2 whose shortcut has neither batch norm nor ReLU."""
+    y = _convolve(net, net.add(_RELU, x), channels, 3, stride=2)
+    y = _convolve(net, net.add(_RELU, y), channels, 3)
+    shortcut = net.add(Conv(channels, (1, 1), bias=False), net.add(_HALVE, x))
+    return net.add(_SUM, y, shortcut)
+
+
+def _classify(net: NetworkBuilder, x: int, classes: int) -> Network:
+    x = net.add(_RELU, net.add(_NORM, x))
+    _, height, width = net.shape(x)
+    x = net.add(Pool("avg", (height, width), (height, width)), x)
+    return net.build(net.add(Dense(classes), net.add(_FLATTEN, x)))
+
+
+def _convolve(net: NetworkBuilder, x: int, channels: int, kernel: int, stride: int = 1) -> int:
+    op = _CONVOLUTIONS.get((channels, kernel, stride))
+    if op is None:
+        padding = kernel // 2
+        op = Conv(channels, (kernel, kernel), (stride, stride), (padding, padding), bias=False)
+        _CONVOLUTIONS[channels, kernel, stride] = op
+    return net.add(_NORM, net.add(op, x))
+
+
+__all__ = ["EDGES", "OPERATIONS", "Domain", "NatsSss", "NatsTss"]

@@ -1,0 +1,237 @@
+"""A network as a value: a typed graph of operations in its one canonical execution order.
+
+Owns construction, identity (`key`), liveness, JSON and a text drawing. Knows nothing of weights, of frameworks
+or of the space it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import NamedTuple
+
+from spaces.canonical import canonical_order, colour, digest
+from spaces.errors import UsageError
+from spaces.layers import OPS, Input, Op, Shape, ShapeError, Zero
+
+
+class Node(NamedTuple):
+    """One operation, the indices of the nodes it reads, and its batch-free output shape."""
+
+    op: Op
+    inputs: tuple[int, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Nodes in canonical execution order; the last one is the output. Made by `NetworkBuilder`.
+
+    Attributes:
+        nodes: Every node, each after the nodes it reads.
+        key: 32 hexadecimal digits. Equal keys mean the same graph as executed, however it was written down.
+    """
+
+    nodes: tuple[Node, ...]
+    key: str
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Network) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Network, (self.nodes, self.key)  # derived values are not worth sending to another process
+
+    def __str__(self) -> str:
+        lines = []
+        for index, node in enumerate(self.nodes):
+            sources = ", ".join(map(str, node.inputs))
+            shape = "x".join(map(str, node.shape))
+            lines.append(f"{index:>4}  {node.op!r}{f' <- {sources}' if sources else ''}  [{shape}]")
+        return "\n".join(lines)
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """For every node, the nodes that read it, one entry per reading."""
+        users: list[list[int]] = [[] for _ in self.nodes]
+        for index, node in enumerate(self.nodes):
+            for source in node.inputs:
+                users[source].append(index)
+        return tuple(map(tuple, users))
+
+    @cached_property
+    def live(self) -> Network:
+        """The network without the nodes that lie on no path from input to output; `Zero` blocks a path.
+
+        A sum loses its dead terms. If nothing of the input reaches the output, the output is a `Zero`.
+        """
+        from spaces.simplify import without_dead_nodes
+
+        return without_dead_nodes(self)
+
+    def simplified(self) -> Network:
+        """A network that computes the same function; equal keys of simplified networks say two do.
+
+        Drops what cannot reach the output, flattens sums of sums, and merges equal parameter-free operations
+        on one input. Operations with weights never merge.
+        """
+        from spaces.simplify import simplify
+
+        return simplify(self)
+
+    def to_json(self) -> list[dict[str, object]]:
+        """A list of plain dictionaries, one per node, that `from_json` reads back."""
+        listed: list[dict[str, object]] = []
+        for node in self.nodes:
+            entry: dict[str, object] = {"op": type(node.op).__name__}
+            for field in fields(node.op):
+                value = getattr(node.op, field.name)
+                entry[field.name] = list(value) if isinstance(value, tuple) else value
+            listed.append(entry | {"inputs": list(node.inputs)})
+        return listed
+
+    @staticmethod
+    def from_json(listed: Sequence[Mapping[str, object]]) -> Network:
+        """Rebuild a network; shapes are derived again, so a damaged description cannot pass.
+
+        Raises:
+            UsageError: An unknown operation, a bad field or a shape that does not fit.
+        """
+        builder: NetworkBuilder | None = None
+        for index, entry in enumerate(listed):
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+            kind, inputs = str(values.pop("op", None)), values.pop("inputs", ())
+            if kind not in OPS:
+                raise UsageError(f"node {index}: unknown operation {kind!r}; known: {', '.join(OPS)}")
+            try:
+                op = OPS[kind](**values)  # type: ignore[arg-type]
+            except TypeError as error:
+                raise UsageError(f"node {index}: {error}") from error
+            if isinstance(op, Input) != (builder is None):
+                raise UsageError(f"node {index} is {kind}; expected exactly one Input, first")
+            if builder is None:
+                assert isinstance(op, Input)
+                builder = NetworkBuilder(op.shape)
+            else:
+                assert isinstance(inputs, tuple)
+                builder.add(op, *inputs)
+        if builder is None:
+            raise UsageError("no nodes; expected a list that starts with an Input")
+        return builder.build(len(listed) - 1)
+
+
+class NetworkBuilder:
+    """Collects operations in any order that puts a node after its inputs, and builds the `Network`.
+
+    Args:
+        input_shape: (C, H, W) of the image or (F,) of the vector that enters.
+
+    Attributes:
+        input: The handle of the input; `add` returns further handles.
+    """
+
+    def __init__(self, input_shape: Shape) -> None:
+        op = Input(tuple(input_shape))
+        self._ops: list[Op] = [op]
+        self._inputs: list[tuple[int, ...]] = [()]
+        self._shapes: list[Shape] = [op.out_shape()]
+        self._colours = [colour(op, ())]
+        self._is_chain = True
+        self.input = 0
+
+    def add(self, op: Op, *inputs: int) -> int:
+        """Append `op` reading `inputs`; returns its handle.
+
+        Raises:
+            ShapeError: The operation does not fit the shapes of its inputs.
+        """
+        shapes, colours, here = self._shapes, self._colours, len(self._ops)
+        if len(inputs) == 1:
+            source = inputs[0]
+            if not 0 <= source < here:
+                raise ShapeError(f"{op.token} reads node {source}; expected one of 0..{here - 1}")
+            shape = op.out_shape(shapes[source])  # type: ignore[call-arg]
+            colours.append(hash((op.code, (colours[source],))))  # what `colour` gives, without the call
+            if source != here - 1:
+                self._is_chain = False
+        else:
+            if not op.commutative or not inputs:
+                raise ShapeError(f"{op.token} reads {len(inputs)} nodes; expected exactly one")
+            if not all(0 <= source < here for source in inputs):
+                raise ShapeError(f"{op.token} reads nodes {inputs}; expected each in 0..{here - 1}")
+            shape = op.out_shape(*[shapes[source] for source in inputs])
+            colours.append(colour(op, tuple([colours[source] for source in inputs])))
+            self._is_chain = False
+        self._ops.append(op)
+        self._inputs.append(inputs)
+        shapes.append(shape)
+        return here
+
+    def shape(self, handle: int) -> Shape:
+        """Output shape of a node added before."""
+        return self._shapes[handle]
+
+    def build(self, output: int) -> Network:
+        """The finished network with `output` as its last node."""
+        ops, inputs, shapes, colours = self._ops, self._inputs, self._shapes, self._colours
+        if output != len(ops) - 1:
+            ops, inputs, shapes, colours = _with_output_last(ops, inputs, shapes, colours, output)
+        if self._is_chain and output == len(ops) - 1:
+            nodes = tuple(map(Node, ops, inputs, shapes))
+            return Network(nodes, digest(ops, inputs))
+        order = canonical_order(ops, inputs, shapes, colours)
+        place = [0] * len(ops)
+        for position, node in enumerate(order):
+            place[node] = position
+        ordered = [ops[node] for node in order]
+        renamed = [
+            (place[sources[0]],)
+            if len(sources) == 1
+            else tuple(sorted([place[source] for source in sources]))
+            for sources in [inputs[node] for node in order]
+        ]
+        nodes = tuple(map(Node, ordered, renamed, [shapes[node] for node in order]))
+        return Network(nodes, digest(ordered, renamed))
+
+
+def _with_output_last(
+    ops: list[Op], inputs: list[tuple[int, ...]], shapes: list[Shape], colours: list[int], output: int
+) -> tuple[list[Op], list[tuple[int, ...]], list[Shape], list[int]]:
+    """The same graph with node `output` moved to the end.
+
+    Raises:
+        ShapeError: Something reads the output.
+    """
+    if not 0 <= output < len(ops):
+        raise ShapeError(f"output {output}; expected a handle in 0..{len(ops) - 1}")
+    if any(output in sources for sources in inputs):
+        raise ShapeError(f"output {output} ({ops[output].token}) is read by a later node; add nothing behind it")
+    order = [node for node in range(len(ops)) if node != output] + [output]
+    place = {node: position for position, node in enumerate(order)}
+    return (
+        [ops[node] for node in order],
+        [tuple(place[source] for source in inputs[node]) for node in order],
+        [shapes[node] for node in order],
+        [colours[node] for node in order],
+    )
+
+
+def reaches_output(network: Network) -> list[bool]:
+    """Whether each node lies on a path from input to output that no `Zero` blocks."""
+    nodes = network.nodes
+    fed = []
+    for node in nodes:
+        fed.append(
+            not isinstance(node.op, Zero)
+            and (isinstance(node.op, Input) or any(fed[source] for source in node.inputs))
+        )
+    used = [False] * len(nodes)
+    used[-1] = fed[-1]
+    for index in range(len(nodes) - 1, -1, -1):
+        if used[index]:
+            for source in nodes[index].inputs:
+                used[source] = used[source] or fed[source]
+    return used

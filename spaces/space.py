@@ -1,0 +1,360 @@
+"""A space of architectures: one definition, `build`, driven by different choosers.
+
+A random generator, a recorded genotype, an Optuna trial or an enumeration answers the choices that `build` asks
+for, so sampling, decoding, validation and search strategies cannot drift apart. Knows choices and networks;
+scores, bounds and records are not its business.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from spaces.errors import InvalidGenotype, RunError, UsageError
+from spaces.network import Network
+
+Value = int | str | bool
+REDRAWS = 1000  # moves tried before a space is said to have no other network within reach
+_REMEMBERED = 64
+
+
+class Domain(Protocol):
+    """The values a choice may take, and the law by which a random network draws them."""
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+
+    def values(self) -> tuple[Value, ...]:
+        """Every value, in a fixed order."""
+
+    def draw(self, uniform: float) -> Value:
+        """The value at quantile `uniform` in [0, 1)."""
+
+    def __contains__(self, value: object) -> bool: ...
+
+
+class Integer:
+    """low, low + step, ... up to and including high, drawn uniformly."""
+
+    def __init__(self, low: int, high: int, step: int = 1) -> None:
+        self.low, self.high, self.step = low, high, step
+        self.count = (high - low) // step + 1
+
+    def values(self) -> tuple[Value, ...]:
+        return tuple(range(self.low, self.high + 1, self.step))
+
+    def draw(self, uniform: float) -> int:
+        return self.low + self.step * int(uniform * self.count)
+
+    def __contains__(self, value: object) -> bool:
+        return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+    def __repr__(self) -> str:
+        return f"{self.low}..{self.high}" + (f" step {self.step}" if self.step != 1 else "")
+
+
+class Choice:
+    """Named alternatives, drawn uniformly or with the given probabilities."""
+
+    def __init__(self, *options: str, probabilities: tuple[float, ...] | None = None) -> None:
+        self.options, self.count = options, len(options)
+        weights = probabilities or (1 / len(options),) * len(options)
+        self._bounds = [sum(weights[: i + 1]) for i in range(len(options) - 1)]
+
+    def values(self) -> tuple[Value, ...]:
+        return self.options
+
+    def draw(self, uniform: float) -> str:
+        for option, bound in zip(self.options, self._bounds, strict=False):
+            if uniform < bound:
+                return option
+        return self.options[-1]
+
+    def __contains__(self, value: object) -> bool:
+        return type(value) is str and value in self.options
+
+    def __repr__(self) -> str:
+        return " | ".join(self.options)
+
+
+class Flag:
+    """True with probability `p`."""
+
+    count = 2
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def values(self) -> tuple[Value, ...]:
+        return (False, True)
+
+    def draw(self, uniform: float) -> bool:
+        return uniform < self.p
+
+    def __contains__(self, value: object) -> bool:
+        return value is True or value is False
+
+    def __repr__(self) -> str:
+        return "true | false"
+
+
+class Choose(Protocol):
+    """Answers one choice of a space. A name must always come with the same domain."""
+
+    def __call__(self, name: str, domain: Domain, /) -> Value: ...
+
+
+class Genotype(Mapping[str, Value]):
+    """An immutable mapping from choice name to value: all that is stored of an architecture."""
+
+    __slots__ = ("_choices", "_hash")
+
+    def __init__(self, choices: Mapping[str, Value]) -> None:
+        self._choices = dict(choices)
+        self._hash: int | None = None
+
+    @classmethod
+    def adopt(cls, choices: dict[str, Value]) -> Genotype:
+        """Wrap a dictionary that nobody else holds, without copying it."""
+        genotype = cls.__new__(cls)
+        genotype._choices = choices
+        genotype._hash = None
+        return genotype
+
+    def __getitem__(self, name: str) -> Value:
+        return self._choices[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._choices)
+
+    def __len__(self) -> int:
+        return len(self._choices)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._choices
+
+    def __eq__(self, other: object) -> bool:
+        return self._choices == other._choices if isinstance(other, Genotype) else NotImplemented
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self._choices.items()))
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Genotype({self._choices})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Genotype, (self._choices,)
+
+    def to_dict(self) -> dict[str, Value]:
+        """A new dictionary of the choices, in order."""
+        return dict(self._choices)
+
+
+class Space(ABC):
+    """Subclass and define `build`; everything else has a default.
+
+    Args:
+        input_shape: Height, width and channels of the images.
+        num_classes: Number of classes.
+
+    Attributes:
+        name: What the registry calls it.
+        size: Number of genotypes if the space is finite and small enough to enumerate, else None.
+    """
+
+    name: str = "custom"
+    size: int | None = None
+
+    def __init__(self, input_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10) -> None:
+        if len(input_shape) != 3 or any(type(size) is not int or size < 1 for size in input_shape):
+            raise UsageError(
+                f"input shape {'x'.join(map(str, input_shape))}; expected HEIGHTxWIDTHxCHANNELS, "
+                "three whole numbers of at least 1, e.g. 32x32x3"
+            )
+        if type(num_classes) is not int or num_classes < 2:
+            raise UsageError(f"{num_classes!r} classes; expected a whole number of at least 2")
+        self.input_shape, self.num_classes = tuple(input_shape), num_classes
+        self._networks: dict[Genotype, Network] = {}
+
+    @abstractmethod
+    def build(self, choose: Choose) -> Network:
+        """The network that the answers of `choose` describe: the one definition of the space."""
+
+    @property
+    def channels_first(self) -> tuple[int, int, int]:
+        """The image shape as layers want it: (C, H, W)."""
+        height, width, channels = self.input_shape
+        return channels, height, width
+
+    def sample(self, rng: Random) -> Genotype:
+        """A random member of the space."""
+        return self.record(lambda name, domain: domain.draw(rng.random()))
+
+    def decode(self, genotype: Genotype) -> Network:
+        """The network of a genotype.
+
+        Raises:
+            InvalidGenotype: A choice is missing, unknown or outside its domain.
+        """
+        known = self._networks.get(genotype)
+        if known is not None:
+            return known
+        asked: set[str] = set()
+
+        def choose(name: str, domain: Domain) -> Value:
+            asked.add(name)
+            if name not in genotype:
+                raise InvalidGenotype(f"space {self.name!r}: choice {name!r} is missing; expected one of {domain}")
+            value = genotype[name]
+            if value not in domain:
+                raise InvalidGenotype(
+                    f"space {self.name!r}: choice {name!r} is {value!r}; expected one of {domain}"
+                )
+            return value
+
+        network = self.build(choose)
+        if len(asked) != len(genotype):
+            extra = next(name for name in genotype if name not in asked)
+            raise InvalidGenotype(
+                f"space {self.name!r}: choice {extra!r} has no meaning in this architecture; remove it"
+            )
+        return self._remember(genotype, network)
+
+    def record(self, choose: Choose) -> Genotype:
+        """Build with `choose` and keep its answers."""
+        made: dict[str, Value] = {}
+
+        def noted(name: str, domain: Domain) -> Value:
+            if name not in made:
+                made[name] = choose(name, domain)
+            return made[name]
+
+        network = self.build(noted)
+        genotype = Genotype.adopt(made)
+        self._remember(genotype, network)
+        return genotype
+
+    def repair(self, choices: Mapping[str, Value], rng: Random) -> Genotype:
+        """The member nearest to `choices`: what fits is kept, the rest is drawn at random."""
+
+        def choose(name: str, domain: Domain) -> Value:
+            value = choices.get(name)
+            return value if value is not None and value in domain else domain.draw(rng.random())
+
+        return self.record(choose)
+
+    def mutate(self, genotype: Genotype, rng: Random) -> Genotype:
+        """A neighbour whose network differs; the default redraws one choice.
+
+        Raises:
+            RunError: A thousand moves in a row led to the same network.
+        """
+        key = self.decode(genotype).key
+        for _ in range(REDRAWS):
+            child = self._move(genotype, rng)
+            if self.decode(child).key != key:
+                return child
+        raise RunError(f"space {self.name!r}: {REDRAWS} moves from {genotype.to_dict()} changed nothing")
+
+    def _move(self, genotype: Genotype, rng: Random) -> Genotype:
+        """One random step; it need not change the network."""
+        target = list(genotype)[int(rng.random() * len(genotype))]
+
+        def choose(name: str, domain: Domain) -> Value:
+            if name == target:
+                others = [value for value in domain.values() if value != genotype[name]]
+                return others[int(rng.random() * len(others))] if others else genotype[name]
+            return genotype[name] if name in genotype else domain.draw(rng.random())
+
+        return self.record(choose)
+
+    def crossover(self, one: Genotype, other: Genotype, rng: Random) -> Genotype:
+        """A child that takes every choice from one of its parents, where one has it."""
+
+        def choose(name: str, domain: Domain) -> Value:
+            first, second = (one, other) if rng.random() < 0.5 else (other, one)
+            for parent in (first, second):
+                if name in parent:
+                    return parent[name]
+            return domain.draw(rng.random())
+
+        return self.record(choose)
+
+    def enumerate(self) -> Iterator[Genotype]:
+        """Every genotype once, the last choice changing fastest; for spaces small enough to list."""
+        path: list[tuple[tuple[Value, ...], int]] = []
+        while True:
+            depth = 0
+
+            def choose(name: str, domain: Domain) -> Value:
+                nonlocal depth
+                if depth == len(path):
+                    path.append((domain.values(), 0))
+                values, index = path[depth]
+                depth += 1
+                return values[index]
+
+            yield self.record(choose)
+            while path and path[-1][1] + 1 == len(path[-1][0]):
+                path.pop()
+            if not path:
+                return
+            values, index = path[-1]
+            path[-1] = (values, index + 1)
+
+    def parse(self, text: str) -> Genotype:
+        """Read an architecture as a user writes it: JSON of the choices, or the space's own notation.
+
+        Raises:
+            UsageError: Not JSON.
+            InvalidGenotype: Not a member of the space.
+        """
+        try:
+            choices = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"architecture {text[:80]!r} is not JSON ({error}); expected its choices") from error
+        if not isinstance(choices, dict):
+            raise UsageError(f"architecture {text[:80]!r}; expected a JSON object of choices")
+        genotype = Genotype(choices)
+        self.decode(genotype)
+        return genotype
+
+    def describe(self, genotype: Genotype) -> str:
+        """The architecture in the notation that `parse` reads."""
+        return json.dumps(genotype.to_dict(), separators=(",", ":"))
+
+    def _remember(self, genotype: Genotype, network: Network) -> Network:
+        """Keep the last few networks: a child is built to be compared, then evaluated."""
+        networks = self._networks
+        networks[genotype] = network
+        if len(networks) > _REMEMBERED:
+            del networks[next(iter(networks))]
+        return network
+
+
+@dataclass(frozen=True)
+class Additive:
+    """Says that layer-wise sums split over small groups of choices, chained by what neighbours share.
+
+    Attributes:
+        groups: Names of the choices in each group; a sum over layers is a sum of one term per group.
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+
+
+def unique(genotypes: Iterable[Genotype], decode: Callable[[Genotype], Network]) -> Iterator[Genotype]:
+    """The genotypes whose networks have not come before."""
+    seen: set[str] = set()
+    for genotype in genotypes:
+        key = decode(genotype).key
+        if key not in seen:
+            seen.add(key)
+            yield genotype
