@@ -28,7 +28,7 @@ __all__ = ["LARGEST_PICKLE_BYTES", "Archive", "check_pickle", "read_architecture
 #: No file may unpack to more than this; the largest official one (the topology space's meta) is 1.4 MB.
 LARGEST_PICKLE_BYTES: Final = 8 * 1024 * 1024
 
-_LONGEST_ARCHITECTURE: Final = 256  # characters; the official ones have at most 106
+_LONGEST_ARCHITECTURE: Final = 256  # characters; the official ones have at most 95
 _MOST_ARCHITECTURES: Final = 100_000  # the official spaces have 15,625 and 32,768
 
 #: Everything that the official files name. numpy.core became numpy._core with NumPy 2.
@@ -121,8 +121,8 @@ class _DataUnpickler(pickle.Unpickler):
 def _damaged(path: Path, why: str | Exception) -> RunError:
     reason = " ".join(str(why).split())  # nats_bench and numpy print whole dictionaries over many lines
     return RunError(
-        f"{path} is damaged: {reason[:200] or 'unreadable'}; expected a bz2-compressed pickle of a NATS-Bench archive: "
-        "download it again"
+        f"{path} is damaged: {reason[:200] or 'unreadable'}; expected a bz2-compressed pickle of an official "
+        "NATS-Bench archive: download it again"
     )
 
 
@@ -163,19 +163,37 @@ _FRESH: Final[dict[str, object]] = {
     "NEWFALSE": False,
 }
 _TUPLE_LENGTHS: Final = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_ALLOWED: Final = frozenset((
+    *_CONSTANTS, *_FRESH, *_TUPLE_LENGTHS, "TUPLE", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS",
+    "PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINGET", "LONG_BINGET", "STACK_GLOBAL", "REDUCE", "BUILD",
+))  # fmt: skip
+_OPCODES: Final = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
 
 def _check(data: bytes, path: Path) -> None:
-    """Walk the opcodes of a pickle; see `check_pickle`."""
+    """Walk the opcodes of a pickle; see `check_pickle`.
+
+    As `pickletools.genops`, but the argument of a refused opcode is not even decoded: some arguments are
+    Python literals in text, which warn, or take quadratic time.
+    """
     walk = _Walk(path)
-    end = 0
+    file = io.BytesIO(data)
+    opcode = ""
     try:
-        for opcode, argument, position in pickletools.genops(data):
-            walk.step(opcode.name, argument)
-            end = (position or 0) + 1
-    except (ValueError, IndexError) as error:  # genops: ValueError; an empty stack or memo: IndexError
+        while opcode != "STOP":
+            known = _OPCODES.get(file.read(1))
+            if known is None:
+                raise _damaged(path, f"no pickle opcode at byte {file.tell() - 1:,}")
+            opcode = known.name
+            if opcode == "GLOBAL" or opcode == "INST":
+                name = b".".join(file.readline().strip() for _ in ("module", "name")).decode("latin-1")
+                walk.refuse(f"names {_quote(name)} through the pickle opcode {opcode}")
+            if opcode not in _ALLOWED:
+                walk.refuse(f"uses the pickle opcode {opcode}")
+            walk.step(opcode, known.arg.reader(file) if known.arg else None)
+    except (ValueError, IndexError) as error:  # no such argument; an empty stack or memo
         raise _damaged(path, error) from error
-    if end != len(data) or len(walk.stack) != 1 or walk.marks:
+    if file.tell() != len(data) or len(walk.stack) != 1 or walk.marks:
         raise _damaged(path, "something is left over behind the pickle's end")
     walk.only_data(walk.stack)
 
@@ -190,7 +208,7 @@ class _Walk:
     memo: list[object] = field(default_factory=list)
 
     def step(self, opcode: str, argument: Any) -> None:
-        """Follow one opcode; any that official files have no use for is refused."""
+        """Follow one opcode of `_ALLOWED`."""
         if opcode in _CONSTANTS:
             self.stack.append(argument)
         elif opcode == "MEMOIZE":
@@ -221,16 +239,12 @@ class _Walk:
             self._call(*self._pop(2))
         elif opcode == "BUILD":
             self._set_state(*self._pop(1))
-        elif opcode == "GLOBAL" or opcode == "INST":
-            self._refuse(f"names {_quote(str(argument).replace(' ', '.'))} through the opcode {opcode}")
-        elif opcode not in ("PROTO", "FRAME", "STOP"):
-            self._refuse(f"uses the pickle opcode {opcode}")
 
     def _name(self, module: object, name: object) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
-            self._refuse("names something that is not a constant string")
+            self.refuse("names something that is not a constant string")
         if (module, name) not in _OFFICIAL_NAMES:
-            self._refuse(f"names {_quote(f'{module}.{name}')}")
+            self.refuse(f"names {_quote(f'{module}.{name}')}")
         self.stack.append(_Name(name))
 
     def _call(self, function: object, arguments: object) -> None:
@@ -242,24 +256,24 @@ class _Walk:
             case _Name(name="scalar"), (_Dtype(item_bytes=size), bytes(data)) if len(data) == size:
                 self.stack.append(_Token.NUMBER)
             case _Name(name=name), _:
-                self._refuse(f"calls {name!r} with arguments that official files do not use")
+                self.refuse(f"calls {name!r} with arguments that official files do not use")
             case _:
-                self._refuse("calls something that is not a name")
+                self.refuse("calls something that is not a name")
 
     def _set_state(self, state: object) -> None:
         # The one state that a dtype of plain numbers pickles: version, byte order, no fields, no flags.
         match self._top(), state:
             case _Dtype(), (3, "<" | ">" | "|" | "=", None, None, None, -1, -1, 0):
                 return
-        self._refuse("sets the state of an object (pickle opcode BUILD) as official files do not")
+        self.refuse("sets the state of an object (pickle opcode BUILD) as official files do not")
 
     def _fill(self, container: _Token, items: list[object], keys: list[object]) -> None:
         if self._top() is not container:
-            self._refuse(f"fills something that is not a {container.name.lower()} as if it were one")
+            self.refuse(f"fills something that is not a {container.name.lower()} as if it were one")
         self.only_data(items)
         for key in keys:  # nested tuples may take exponential time to hash; official keys are flat
             if not _is_flat(key) and not isinstance(key, tuple):
-                self._refuse("has a dictionary key or set item that is neither a constant nor a flat tuple")
+                self.refuse("has a dictionary key or set item that is neither a constant nor a flat tuple")
 
     def _push_tuple(self, items: list[object]) -> None:
         self.only_data(items)
@@ -269,7 +283,7 @@ class _Walk:
         """Refuse a callable where a value belongs."""
         for item in items:
             if isinstance(item, _Name):
-                self._refuse(f"stores the callable {item.name!r} as if it were data")
+                self.refuse(f"stores the callable {item.name!r} as if it were data")
 
     def _top(self) -> object:
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
@@ -290,7 +304,8 @@ class _Walk:
         del self.stack[start:]
         return items
 
-    def _refuse(self, what: str) -> NoReturn:
+    def refuse(self, what: str) -> NoReturn:
+        """Say what the file does that official files do not."""
         raise UntrustedFile(
             f"{self.path} {what}; expected only plain data, collections.OrderedDict, numpy.dtype and "
             "numpy's scalar, as in official NATS-Bench files: do not open it, download the archive again"
@@ -325,8 +340,8 @@ def read_architectures(archive: Path) -> tuple[str, ...]:
     path = archive / "meta.pickle.pbz2"
     if not os.path.exists(path):
         raise RunError(
-            f"{archive} holds no meta.pickle.pbz2; expected the folder of an official NATS-Bench archive, such "
-            f"as {_ARCHIVES['tss']} (https://github.com/D-X-Y/NATS-Bench)"
+            f"{archive} holds no meta.pickle.pbz2; expected the folder of an official NATS-Bench archive, "
+            f"such as {_ARCHIVES['tss']} (https://github.com/D-X-Y/NATS-Bench)"
         )
     meta = _load(path)
     names = meta.get("meta_archs") if isinstance(meta, dict) else None
@@ -334,7 +349,8 @@ def read_architectures(archive: Path) -> tuple[str, ...]:
         raise _damaged(path, f"no list 'meta_archs' of 1 to {_MOST_ARCHITECTURES:,} architectures in it")
     for index, name in enumerate(names):
         if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_ARCHITECTURE:
-            raise _damaged(path, f"architecture {index} is not a string of 1 to {_LONGEST_ARCHITECTURE} characters")
+            what = f"a string of 1 to {_LONGEST_ARCHITECTURE} characters"
+            raise _damaged(path, f"architecture {index} is not {what}")
     if len(set(names)) != len(names):
         raise _damaged(path, "an architecture occurs twice")
     return tuple(names)
@@ -351,7 +367,11 @@ class _Query:
 
 
 def _queries(space: str) -> dict[str, _Query]:
-    """Column name → query. CIFAR-10 has no validation split of its own: 'cifar10-valid' was trained for it."""
+    """Column name → query.
+
+    CIFAR-10 has no validation split of its own; 'cifar10-valid' are trainings on half of its training
+    images, validated on the other half.
+    """
     accuracies = {
         "cifar10_valid": ("cifar10-valid", "x-valid"),
         "cifar10_test": ("cifar10", "ori-test"),
@@ -367,7 +387,8 @@ def _queries(space: str) -> dict[str, _Query]:
         for name, (dataset, split) in accuracies.items()
     }
     longest = f"{_EPOCHS[space][-1]:02d}"
-    for column, key in {"params_{}_M_api": "params", "macs_{}_M_api": "flops", "latency_{}_s_api": "latency"}.items():
+    costs = {"params_{}_M_api": "params", "macs_{}_M_api": "flops", "latency_{}_s_api": "latency"}
+    for column, key in costs.items():
         for name, dataset in _DATASETS.items():
             queries[column.format(name)] = _Query(longest, dataset, cost=key)
     queries["cifar10_train12_cost_s"] = _Query("12", "cifar10-valid", cost="T-train@total")
@@ -408,10 +429,8 @@ class Archive:
         form = _ARCHITECTURE_FORM[self.space]
         for index, name in enumerate(self.architectures):
             if not form.fullmatch(name):
-                raise _damaged(
-                    path / "meta.pickle.pbz2",
-                    f"architecture {index} is {_quote(name)}, neither a topology '|op~0|+|…|' nor sizes 'a:b:c:d:e'",
-                )
+                what = f"{_quote(name)}, neither a topology '|op~0|+|…|' nor sizes 'a:b:c:d:e'"
+                raise _damaged(path / "meta.pickle.pbz2", f"architecture {index} is {what}")
         self._queries = _queries(self.space)
         self._numbers: dict[int, array[float]] = {}
 
@@ -450,7 +469,7 @@ class Archive:
         number = self._numbers[index][self.columns.index(column)]
         if math.isnan(number):
             raise RunError(
-                f"{self.result_file(index)} holds no {column!r}; choose another column or download the "
+                f"{self.result_file(index)} holds no finite {column!r}; choose another column or get the "
                 f"complete archive {_ARCHIVES[self.space]}"
             )
         return number
@@ -461,13 +480,14 @@ class Archive:
         if not os.path.exists(path):
             raise RunError(
                 f"{path} is missing, so nothing is known of architecture {index}; expected one file per "
-                f"architecture: download the complete {_ARCHIVES[self.space]} (https://github.com/D-X-Y/NATS-Bench)"
+                f"architecture: get the complete {_ARCHIVES[self.space]} (https://github.com/D-X-Y/NATS-Bench)"
             )
         try:
             from nats_bench.api_utils import ArchResults
         except ImportError as error:
             raise MissingExtra(
-                "reading an official archive needs nats_bench, which is not installed: python -m pip install nats_bench"
+                "an official archive is read through nats_bench, which is not installed: "
+                "python -m pip install nats_bench"
             ) from error
         states = _load(path)
         if not isinstance(states, dict):
@@ -478,16 +498,16 @@ class Archive:
                 # nats_bench takes a string for the name of a further pickle: only dictionaries may pass
                 if not isinstance(epochs, str) or not isinstance(state, dict):
                     raise _damaged(path, "results that are not a dictionary by number of epochs")
-                if state.get("arch_str") != self.architectures[index]:
-                    raise _damaged(path, f"not the results of architecture {index}, {self.architectures[index]!r}")
+                if state.get("arch_str") != (expected := self.architectures[index]):
+                    raise _damaged(path, f"not the results of architecture {index}, {expected!r}")
                 results[epochs] = ArchResults.create_from_state_dict(state)
             return array("d", (_number(results, query) for query in self._queries.values()))
-        except (TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        except (TypeError, AttributeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
             raise _damaged(path, f"results of another form than the official ones: {error}") from error
 
 
 def _number(results: Mapping[str, Any], query: _Query) -> float:
-    """The mean over seeds (finite), or nan where the results do not hold it."""
+    """The mean over seeds, or nan where the results hold no finite one."""
     try:
         result = results[query.epochs]
         if query.split:
@@ -496,8 +516,5 @@ def _number(results: Mapping[str, Any], query: _Query) -> float:
             value = result.get_compute_costs(query.dataset)[query.cost]
     except (LookupError, ValueError):  # the API's answers to what a file does not hold
         return math.nan
-    if value is None:  # its answer to a latency or time that was not measured
-        return math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{query.split or query.cost} of {query.dataset} is {value}, not a finite number")
-    return float(value)
+    # None is its answer to a latency or time that was not measured
+    return math.nan if value is None or not math.isfinite(value) else float(value)

@@ -84,8 +84,8 @@ class Table:
             return cls(path, _ArchiveSource(Archive(path)))
         if not os.path.isfile(path):
             raise UsageError(
-                f"there is no table {str(path)!r}; expected a CSV file 'index,arch_str,…' or the folder of an "
-                "official NATS-Bench archive"
+                f"there is no table {str(path)!r}; expected a CSV file 'index,arch_str,…' or the folder of "
+                "an official NATS-Bench archive"
             )
         return cls(path, _CsvSource(path))
 
@@ -105,8 +105,8 @@ class Table:
         index = self._indexes.get(architecture)
         if index is None:
             raise UsageError(
-                f"unknown architecture {architecture!r}; {self.path} holds {len(self):,} architectures spelled "
-                f"like {self.architectures[0]!r}"
+                f"unknown architecture {architecture!r}; {self.path} holds {len(self):,} architectures "
+                f"spelled like {self.architectures[0]!r}"
             )
         return index
 
@@ -215,13 +215,17 @@ class _CsvSource:
         rows = self._rows()
         line, header = next(rows, (1, []))
         if not header:
-            raise RunError(f"{path} is empty; expected a header line 'index,arch_str,…' and a line per architecture")
+            raise RunError(
+                f"{path} is empty; expected a header 'index,arch_str,…' and a line per architecture"
+            )
         for name in _KEYS:
             if name not in header:
                 raise self._wrong(line, f"no column {name!r} in the header {','.join(header)[:200]!r}")
         for name in header:
             if not name or header.count(name) > 1:
-                raise self._wrong(line, f"the column name {name!r} occurs {header.count(name)} times or is empty")
+                raise self._wrong(
+                    line, f"the column name {name!r} is empty or occurs {header.count(name)} times"
+                )
         self.columns = tuple(name for name in header if name not in _KEYS)
         if not self.columns:
             raise self._wrong(line, "no number column beside 'index' and 'arch_str'")
@@ -250,12 +254,12 @@ class _CsvSource:
             if index in by_index:
                 raise self._wrong(line, f"index {index} occurs a second time")
             if not architecture or architecture in seen:
-                raise self._wrong(line, f"architecture {architecture[:200]!r} is empty or occurs a second time")
+                raise self._wrong(line, f"architecture {architecture[:200]!r} is empty or not the first such")
             indexes.append(index)
             by_index[index] = architecture
             seen.add(architecture)
         if not indexes:
-            raise RunError(f"{self._path} holds a header but no architectures; expected a line per architecture")
+            raise RunError(f"{self._path} holds only a header; expected a line per architecture")
         try:
             return indexes, tuple(by_index[index] for index in range(len(indexes)))
         except KeyError as error:
@@ -277,9 +281,8 @@ class _CsvSource:
             except ValueError:
                 number = math.inf  # reported below, with text that merely reads as a number, such as 'inf'
             if cell and not math.isfinite(number):
-                raise self._wrong(
-                    line, f"{column} is {cell[:100]!r}, not a finite number; leave the cell empty if it is not known"
-                )
+                what = "not a finite number; leave the cell empty if it is not known"
+                raise self._wrong(line, f"{column} is {cell[:100]!r}, {what}")
             numbers[index] = number
         return numbers
 
@@ -295,8 +298,8 @@ class _CsvSource:
 
     def _wrong(self, line: int, what: str) -> RunError:
         return RunError(
-            f"{self._path}, line {line}: {what}; expected comma-separated 'index,arch_str,<numbers>' with one line "
-            "per architecture"
+            f"{self._path}, line {line}: {what}; expected comma-separated 'index,arch_str,<numbers>', "
+            "one line per architecture"
         )
 
 
@@ -308,7 +311,7 @@ def _read_text(path: Path) -> str:
         raise RunError(f"{path} cannot be read ({error.strerror}); expected a readable CSV file") from error
     if data.startswith(b"BZh"):
         raise UsageError(
-            f"{path} is a file of an official archive, not a CSV table; give the archive's folder ('…-simple') instead"
+            f"{path} is a file of an official archive, not a CSV table; give its folder ('…-simple')"
         )
     try:
         return data.decode("utf-8-sig")

@@ -224,7 +224,9 @@ def _refine(
         distinct = now
 
 
-def _certificate(ops: Sequence[Op], inputs: Sequence[Inputs], labels: Sequence[int]) -> list[tuple[int, Inputs]]:
+def _certificate(
+    ops: Sequence[Op], inputs: Sequence[Inputs], labels: Sequence[int]
+) -> list[tuple[int, Inputs]]:
     """The graph written down in the order of its labels; equal certificates mean isomorphic graphs."""
     place = {node: rank for rank, node in enumerate(sorted(range(len(ops)), key=labels.__getitem__))}
     written = []

@@ -128,7 +128,9 @@ class MunasSpace(Space):
         count = int(choose(LAYERS_OF[b], LAYERS))
         for layer in range(count):
             x = self._layer(net, choose, b, layer, x, channels if layer == count - 1 else None)
-        if choose(FIELD_OF[b][count - 1][0], KIND) == "dwconv":  # it cannot set its width: a 1x1 convolution does
+        if (
+            choose(FIELD_OF[b][count - 1][0], KIND) == "dwconv"
+        ):  # it cannot set its width: a 1x1 convolution does
             x = net.add(self._conv(channels, 1, 1, 1), x)
         return x
 

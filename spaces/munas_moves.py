@@ -53,7 +53,9 @@ class _Block:
     layers: list[Layer]
 
 
-def morph(genotype: Mapping[str, Value], image_channels: int, min_dense: int, rng: Random) -> dict[str, Value]:
+def morph(
+    genotype: Mapping[str, Value], image_channels: int, min_dense: int, rng: Random
+) -> dict[str, Value]:
     """The choices of one random child, complete but for genes its structure does not ask for."""
     blocks = _read_blocks(genotype, image_channels)
     units = [int(genotype[UNITS_OF[d]]) for d in range(int(genotype["dense"]))]
@@ -79,11 +81,19 @@ def morph(genotype: Mapping[str, Value], image_channels: int, min_dense: int, rn
         if count < MAX_LAYERS:
             add(("insert layer", b, 0, 0))
         for i, layer in enumerate(block.layers):
-            moves += [("bn", b, i, 0), ("relu", b, i, 0), ("prepool", b, i, 0), ("kind", b, i, 0), ("kind", b, i, 1)]
+            moves += [
+                ("bn", b, i, 0),
+                ("relu", b, i, 0),
+                ("prepool", b, i, 0),
+                ("kind", b, i, 0),
+                ("kind", b, i, 1),
+            ]
             kind = layer["kind"]
             if kind != "dwconv" and not (block.branch and i == count - 1):
                 width = int(layer["filters"])
-                moves += [("filters", b, i, step) for step in FILTER_STEPS if 1 <= width + step <= FILTERS.high]
+                moves += [
+                    ("filters", b, i, step) for step in FILTER_STEPS if 1 <= width + step <= FILTERS.high
+                ]
             if kind != "conv1x1":
                 kernel = int(layer["kernel"])
                 moves += [("kernel", b, i, step) for step in (-2, 2) if 3 <= kernel + step <= 7]
@@ -146,7 +156,9 @@ def _read_blocks(genotype: Mapping[str, Value], image_channels: int) -> list[_Bl
         layers: list[Layer] = []
         width = serial_width
         for names in FIELD_OF[b][: int(genotype[LAYERS_OF[b]])]:
-            layer = {field: genotype[name] for field, name in zip(FIELDS, names, strict=True) if name in genotype}
+            layer = {
+                field: genotype[name] for field, name in zip(FIELDS, names, strict=True) if name in genotype
+            }
             if layer["kind"] != "dwconv":
                 width = int(layer.setdefault("filters", serial_width))
             layers.append(layer)
@@ -188,4 +200,3 @@ def _random_layer(rng: Random, kind: str | None = None) -> Layer:
 
 def _below(rng: Random, count: int) -> int:
     return int(rng.random() * count)
-

@@ -208,7 +208,9 @@ def _with_output_last(
     if not 0 <= output < len(ops):
         raise ShapeError(f"output {output}; expected a handle in 0..{len(ops) - 1}")
     if any(output in sources for sources in inputs):
-        raise ShapeError(f"output {output} ({ops[output].token}) is read by a later node; add nothing behind it")
+        raise ShapeError(
+            f"output {output} ({ops[output].token}) is read by a later node; add nothing behind it"
+        )
     order = [node for node in range(len(ops)) if node != output] + [output]
     place = {node: position for position, node in enumerate(order)}
     return (

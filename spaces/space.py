@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -183,6 +183,9 @@ class Space(ABC):
         self.input_shape, self.num_classes = tuple(input_shape), num_classes
         self._networks: dict[Genotype, Network] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_networks": {}}  # what was built here is not worth sending to a worker
+
     @abstractmethod
     def build(self, choose: Choose) -> Network:
         """The network that the answers of `choose` describe: the one definition of the space."""
@@ -211,7 +214,9 @@ class Space(ABC):
         def choose(name: str, domain: Domain) -> Value:
             asked.add(name)
             if name not in genotype:
-                raise InvalidGenotype(f"space {self.name!r}: choice {name!r} is missing; expected one of {domain}")
+                raise InvalidGenotype(
+                    f"space {self.name!r}: choice {name!r} is missing; expected one of {domain}"
+                )
             value = genotype[name]
             if value not in domain:
                 raise InvalidGenotype(
@@ -319,7 +324,9 @@ class Space(ABC):
         try:
             choices = json.loads(text)
         except json.JSONDecodeError as error:
-            raise UsageError(f"architecture {text[:80]!r} is not JSON ({error}); expected its choices") from error
+            raise UsageError(
+                f"architecture {text[:80]!r} is not JSON ({error}); expected its choices"
+            ) from error
         if not isinstance(choices, dict):
             raise UsageError(f"architecture {text[:80]!r}; expected a JSON object of choices")
         genotype = Genotype(choices)
@@ -348,13 +355,3 @@ class Additive:
     """
 
     groups: tuple[tuple[str, ...], ...]
-
-
-def unique(genotypes: Iterable[Genotype], decode: Callable[[Genotype], Network]) -> Iterator[Genotype]:
-    """The genotypes whose networks have not come before."""
-    seen: set[str] = set()
-    for genotype in genotypes:
-        key = decode(genotype).key
-        if key not in seen:
-            seen.add(key)
-            yield genotype

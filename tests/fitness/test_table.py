@@ -29,10 +29,10 @@ TSS = SAMPLE / "NATS-tss-v1_0-3ffb9-simple"
 SSS = SAMPLE / "NATS-sss-v1_0-50262-simple"
 ENTRIES = (0, 11, 284)  # the results that the sample holds
 
-needs_tables = pytest.mark.skipif(not DATA.is_dir(), reason=f"the benchmark tables are not at {DATA}")
-needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"the sample of the archives is not at {SAMPLE}")
+needs_tables = pytest.mark.skipif(not DATA.is_dir(), reason=f"no benchmark tables at {DATA}")
+needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no sample archives at {SAMPLE}")
 
-FIRST, SECOND, THIRD = (f"|{op}~0|+|none~0|none~1|+|none~0|none~1|none~2|" for op in ("none", "a_1x1", "b_3x3"))
+FIRST, SECOND, THIRD = (f"|{op}~0|+|none~0|none~1|+|none~0|none~1|none~2|" for op in ("a", "b", "c_3x3"))
 
 
 # --- real tables ------------------------------------------------------------------------------------
@@ -79,7 +79,8 @@ def test_archive_agrees_with_the_table(archive: Path, file: str) -> None:
     assert len(shared) >= 4
     for index in ENTRIES:
         for of_csv, of_archive in shared.items():
-            assert table.value(index, of_archive) == pytest.approx(known.value(index, of_csv), abs=1e-6), of_csv
+            expected = pytest.approx(known.value(index, of_csv), abs=1e-6)
+            assert table.value(index, of_archive) == expected, of_csv
 
 
 @needs_sample
@@ -114,7 +115,7 @@ def test_archive_agrees_with_the_official_api(folder: Path) -> None:
 @needs_sample
 def test_missing_results_are_named() -> None:
     table = Table.open(TSS)
-    with pytest.raises(RunError, match=r"000005\.pickle\.pbz2 is missing.*download"):
+    with pytest.raises(RunError, match=r"000005\.pickle\.pbz2 is missing.*get the complete"):
         table.value(5, "cifar10_test_200ep_pct")
     column = table.column("cifar10_test_200ep_pct")
     assert len(column) == 15_625
@@ -126,7 +127,7 @@ def test_missing_results_are_named() -> None:
 def test_a_table_imports_no_heavy_package(tmp_path: Path) -> None:
     file = written(tmp_path, "index,arch_str,x\n0,a,1\n")
     program = (
-        "import sys; from fitness.table import Table; t = Table.open(sys.argv[1]); assert t.value(0, 'x') == 1; "
+        "import sys; from fitness.table import Table; assert Table.open(sys.argv[1]).value(0, 'x') == 1; "
         "assert not {'torch', 'numpy', 'nats_bench', 'fitness.archive'} & set(sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -154,7 +155,8 @@ def test_rows_in_any_order(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="knows no 'y' of architecture 2: the cell is empty"):
         table.value(2, "y")
     copy = pickle.loads(pickle.dumps(table))  # tables travel to worker processes
-    assert copy.value(1, "x") == 0.25 and copy.path == table.path
+    assert copy.value(1, "x") == 0.25
+    assert copy.path == table.path
 
 
 def test_a_returned_column_is_the_callers_own(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_wrong_questions(tmp_path: Path) -> None:
             table.architecture(index)
         with pytest.raises(UsageError, match="out of range"):
             table.value(index, "accuracy_pct")
-    with pytest.raises(UsageError, match="unknown architecture 'c'.*like 'a'"):
+    with pytest.raises(UsageError, match=r"unknown architecture 'c'.*like 'a'"):
         table.index_of("c")
 
 
@@ -184,28 +186,44 @@ def test_wrong_questions(tmp_path: Path) -> None:
     [
         pytest.param("", "is empty", id="empty"),
         pytest.param("\n\n", "is empty", id="blank lines"),
-        pytest.param("index,arch_str,x\n", "no architectures", id="header only"),
+        pytest.param("index,arch_str,x\n", "holds only a header", id="header only"),
         pytest.param("arch_str,x\na,1\n", "line 1: no column 'index'", id="no index"),
         pytest.param("index,x\n0,1\n", "line 1: no column 'arch_str'", id="no arch_str"),
         pytest.param("index;arch_str;x\n0;a;1\n", "line 1: no column 'index'", id="semicolons"),
         pytest.param("index,arch_str\n0,a\n", "line 1: no number column", id="no numbers"),
-        pytest.param("index,arch_str,x,x\n0,a,1,1\n", "line 1: the column name 'x' occurs 2", id="double column"),
-        pytest.param("index,arch_str,\n0,a,1\n", "line 1: the column name '' occurs", id="unnamed column"),
-        pytest.param("index,arch_str,x\n0,a,1\n0,b,2\n", "line 3: index 0 occurs a second", id="double index"),
-        pytest.param("index,arch_str,x\n0,a,1\n1,a,2\n", "line 3: architecture 'a' is empty or", id="double arch"),
+        pytest.param(
+            "index,arch_str,x,x\n0,a,1,1\n",
+            "line 1: the column name 'x' is empty or occurs 2",
+            id="double column",
+        ),
+        pytest.param("index,arch_str,\n0,a,1\n", "line 1: the column name '' is empty", id="unnamed column"),
+        pytest.param(
+            "index,arch_str,x\n0,a,1\n0,b,2\n", "line 3: index 0 occurs a second", id="double index"
+        ),
+        pytest.param(
+            "index,arch_str,x\n0,a,1\n1,a,2\n", "line 3: architecture 'a' is empty or", id="double arch"
+        ),
         pytest.param("index,arch_str,x\n0,,1\n", "line 2: architecture ''", id="no architecture"),
         pytest.param("index,arch_str,x\n0,a,1\n2,c,2\n", "no line with index 1, though it holds 2", id="gap"),
         pytest.param("index,arch_str,x\n1,a,1\n2,c,2\n", "no line with index 0", id="counts from 1"),
         pytest.param("index,arch_str,x\n-1,a,1\n", "line 2: the index '-1' is not", id="negative"),
         pytest.param("index,arch_str,x\n0.0,a,1\n", "line 2: the index '0.0' is not", id="fractional"),
-        pytest.param("index,arch_str,x\n" + "9" * 5000 + ",a,1\n", "line 2: the index '9{100}'", id="huge index"),
-        pytest.param("index,arch_str,x\n0,a,1\n1,b\n", "line 3: 2 fields where the header has 3", id="short row"),
+        pytest.param(
+            "index,arch_str,x\n" + "9" * 5000 + ",a,1\n", "line 2: the index '9{100}'", id="huge index"
+        ),
+        pytest.param(
+            "index,arch_str,x\n0,a,1\n1,b\n", "line 3: 2 fields where the header has 3", id="short row"
+        ),
         pytest.param("index,arch_str,x\n0,a,1,2\n", "line 2: 4 fields where", id="long row"),
         pytest.param('index,arch_str,x\n0,"a,1\n', "line 2: unexpected end", id="open quote"),
-        pytest.param("index,arch_str,x\n0," + "a" * 200_000 + ",1\n", "line 2: field larger", id="huge field"),
-        pytest.param("index,arch_str,x\n0,a,1\n1,b\xe9,1\n".encode("latin-1"), "line 3: byte 0xe9", id="latin 1"),
+        pytest.param(
+            "index,arch_str,x\n0," + "a" * 200_000 + ",1\n", "line 2: field larger", id="huge field"
+        ),
+        pytest.param(
+            "index,arch_str,x\n0,a,1\n1,b\xe9,1\n".encode("latin-1"), "line 3: byte 0xe9", id="latin 1"
+        ),
         pytest.param("index,arch_str,x\n0,a,1\n".encode("utf-16"), "line 1: byte 0xff", id="utf 16"),
-        pytest.param(bz2.compress(b"anything"), "give the archive's folder", id="pickle file"),
+        pytest.param(bz2.compress(b"anything"), "not a CSV table; give its folder", id="pickle file"),
     ],
 )
 def test_bad_csv(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -281,7 +299,7 @@ def results(index: int, architecture: str) -> OrderedDict[str, dict[str, Any]]:
 
 def put(file: Path, content: object) -> None:
     """Write pickle bytes, or pickle an object as the authors did, compressed."""
-    file.write_bytes(bz2.compress(content if isinstance(content, bytes) else pickle.dumps(content, protocol=4)))
+    file.write_bytes(bz2.compress(content if isinstance(content, bytes) else pickle.dumps(content, 4)))
 
 
 @pytest.fixture
@@ -308,7 +326,7 @@ def test_numbers_by_hand(archive: Path) -> None:
     assert table.value(1, "macs_cifar10_M_api") == 7
     assert table.value(1, "latency_cifar10_s_api") == 0.25
     assert table.value(1, "cifar10_train12_cost_s") == 24
-    with pytest.raises(RunError, match=r"000001\.pickle\.pbz2 holds no 'imagenet16_test_200ep_pct'"):
+    with pytest.raises(RunError, match=r"000001\.pickle\.pbz2 holds no finite 'imagenet16_test_200ep_pct'"):
         table.value(1, "imagenet16_test_200ep_pct")
     with pytest.raises(RunError, match=r"000002\.pickle\.pbz2 is missing"):
         table.value(2, "cifar10_test_200ep_pct")
@@ -324,7 +342,7 @@ def test_each_result_file_is_read_once_and_only_its_numbers_are_kept(archive: Pa
     assert opened.accuracy(0, "cifar100_test_200ep_pct") == 36
     assert len(pickle.dumps(opened)) < 10_000
     for index in (-1, 3):
-        with pytest.raises(UsageError, match="out of range.*0 to 2"):
+        with pytest.raises(UsageError, match=r"out of range.*0 to 2"):
             opened.accuracy(index, "cifar10_test_200ep_pct")
 
 
@@ -352,7 +370,7 @@ def test_a_size_archive_is_told_by_its_strings(archive: Path) -> None:
     put(archive / "meta.pickle.pbz2", {"meta_archs": ["8:8:8:8:8", "8:8:8:8:16"]})
     opened = Archive(archive)
     assert opened.space == "sss"
-    assert "cifar10_valid_1ep_pct" in opened.columns and "cifar10_test_90ep_pct" in opened.columns
+    assert {"cifar10_valid_1ep_pct", "cifar10_test_90ep_pct"} < set(opened.columns)
 
 
 def broken(change: Callable[[dict[str, Any]], object]) -> object:
@@ -360,6 +378,11 @@ def broken(change: Callable[[dict[str, Any]], object]) -> object:
     states = results(0, FIRST)
     other = change(states["200"])
     return states if other is None else other
+
+
+def change(state: dict[str, Any], **parts: object) -> None:
+    """Change parts of one training's results."""
+    state["all_results"]["cifar10", 777].update(parts)
 
 
 @pytest.mark.parametrize(
@@ -371,18 +394,22 @@ def broken(change: Callable[[dict[str, Any]], object]) -> object:
         (results(1, SECOND), "not the results of architecture 0"),
         (broken(lambda state: state.update(get_metrics=1)), "another form"),
         (broken(lambda state: state.update(all_results=3)), "another form"),
-        (broken(lambda state: state["all_results"]["cifar10", 777].update(eval_acc1es={"ori-test@199": "a"})), "form"),
-        (broken(lambda state: state["all_results"]["cifar10", 777].update(eval_acc1es={"ori-test@199": 1e999})), "inf"),
-        (broken(lambda state: state["all_results"]["cifar10", 777].update(latency=["a"])), "another form"),
-        (broken(lambda state: state.update(dataset_seed={})), "holds no 'cifar10_test_200ep_pct'"),
-        (broken(lambda state: state.update(all_results={})), "holds no 'cifar10_test_200ep_pct'"),
+        (broken(lambda state: change(state, eval_acc1es={"ori-test@199": "a"})), "another form"),
+        (
+            broken(lambda state: change(state, eval_acc1es={"ori-test@199": 1e999})),
+            "holds no finite",
+        ),
+        (broken(lambda state: change(state, latency=["a"])), "another form"),
+        (broken(lambda state: state.update(dataset_seed={})), "holds no finite 'cifar10_test_200ep_pct'"),
+        (broken(lambda state: state.update(all_results={})), "holds no finite 'cifar10_test_200ep_pct'"),
     ],
 )
 def test_results_of_another_form(archive: Path, content: object, message: str) -> None:
     put(archive / "000000.pickle.pbz2", content)
     with pytest.raises(RunError, match=message) as caught:
         Table.open(archive).value(0, "cifar10_test_200ep_pct")
-    assert "000000.pickle.pbz2" in str(caught.value) and "\n" not in str(caught.value)
+    assert "000000.pickle.pbz2" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 # --- pickles that do more than hold data ------------------------------------------------------------
@@ -392,14 +419,16 @@ class Call:
     """Pickles as a call of a function."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        """Take the function and its arguments."""
         self.reduced = function, arguments
 
     def __reduce__(self) -> Any:
+        """The call."""
         return self.reduced
 
 
 def text(value: str) -> bytes:
-    """SHORT_BINUNICODE"""
+    """The opcode SHORT_BINUNICODE with its string."""
     return b"\x8c" + struct.pack("<B", len(value.encode())) + value.encode()
 
 
@@ -417,7 +446,8 @@ ATTACKS: dict[str, Callable[[Path], bytes]] = {
     ),
     "memo slot written twice": lambda marker: (
         b"\x80\x04" + text("collections") + b"q\x00" + text("OrderedDict") + b"q\x01\x93q\x02"
-        + text("posix") + b"q\x00" + text("system") + b"q\x01" + b"h\x00h\x01\x93" + text(touch(marker)) + b"\x85R."
+        + text("posix") + b"q\x00" + text("system") + b"q\x01"
+        + b"h\x00h\x01\x93" + text(touch(marker)) + b"\x85R."
     ),
     "names behind a dup and pops": lambda marker: (
         b"\x80\x04" + text("posix") + b"2" + text("numpy") + b"00" + text("system") + b"\x93"
@@ -434,7 +464,7 @@ ATTACKS: dict[str, Callable[[Path], bytes]] = {
         Call(pickle.loads, pickle.dumps(Call(os.system, touch(marker)), 4)), 4
     ),
     "deep inside good data": lambda marker: pickle.dumps(
-        {"meta_archs": [FIRST], "12": OrderedDict(x=[numpy.float64(1), (1, {"y": Call(os.system, touch(marker))})])}, 4
+        {"12": OrderedDict(x=[(numpy.float64(1), {1: Call(os.system, touch(marker))})])}, 4
     ),
     "a long way behind": lambda marker: pickle.dumps([list(range(9_000)), Call(os.system, touch(marker))], 4),
     "protocol 0": lambda marker: pickle.dumps(Call(os.system, touch(marker)), 0),
@@ -456,7 +486,8 @@ def test_attacks_are_refused_before_they_run(archive: Path, tmp_path: Path, atta
     put(file, payload)
     with pytest.raises(UntrustedFile) as caught:
         check_pickle(file)
-    assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
     with pytest.raises(UntrustedFile):
         Table.open(archive).value(0, "cifar10_test_200ep_pct")
     assert not marker.exists()
@@ -472,7 +503,7 @@ def test_the_offending_name_is_named(archive: Path, tmp_path: Path) -> None:
         ("eval", "builtins.eval"),
     ):
         put(file, ATTACKS[attack](tmp_path / "marker"))
-        with pytest.raises(UntrustedFile, match=f"names '{name}'.*expected only plain data, collections.OrderedDict"):
+        with pytest.raises(UntrustedFile, match=f"names '{name}'.*expected only plain data"):
             read_architectures(archive)
 
 
@@ -509,7 +540,9 @@ EMPTY_ORDERED = text("collections") + text("OrderedDict") + b"\x93)R"
         pytest.param(DTYPE + text("O") + b"\x89\x88\x87R", id="dtype of objects"),
         pytest.param(DTYPE + text("V16") + b"\x89\x88\x87R", id="dtype of records"),
         pytest.param(DTYPE + text("f8") + b"\x85R", id="dtype with other arguments"),
-        pytest.param(FLOAT64 + b"(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftb", id="dtype flags"),
+        pytest.param(
+            FLOAT64 + b"(K\x03\x8c\x01<NNNJ" + b"\xff" * 4 + b"J" + b"\xff" * 4 + b"K\x3ftb", id="flags"
+        ),
         pytest.param(FLOAT64 + b"}b", id="dtype state"),
         pytest.param(EMPTY_ORDERED + b"}b", id="state of a dictionary"),
         pytest.param(SCALAR + FLOAT64 + b"C\x04abcd\x86R", id="scalar of too few bytes"),
@@ -521,11 +554,12 @@ EMPTY_ORDERED = text("collections") + text("OrderedDict") + b"\x93)R"
         pytest.param(b"])K\x01s", id="key in a list"),
         pytest.param(b"}))\x86)\x86K\x01s", id="nested tuple as key"),
         pytest.param(b"\x96" + struct.pack("<Q", 3) + b"abc", id="bytearray"),
-        pytest.param(b"r\xff\xff\xff\x7f", id="memo slot of two billion"),
+        pytest.param(b"Nr\xff\xff\xff\x7f", id="memo slot of two billion"),
+        pytest.param(b"S'\\G'\n", id="text with a bad escape"),
     ],
 )
 def test_other_pickles_than_official_ones_are_refused(tmp_path: Path, body: bytes) -> None:
-    put(tmp_path / "meta.pickle.pbz2", b"\x80\x05" + b"N" * (body[:1] == b"r") + body + b".")
+    put(tmp_path / "meta.pickle.pbz2", b"\x80\x05" + body + b".")
     with pytest.raises(UntrustedFile):
         check_pickle(tmp_path / "meta.pickle.pbz2")
 
@@ -535,10 +569,14 @@ def test_other_pickles_than_official_ones_are_refused(tmp_path: Path, body: byte
     [
         pytest.param(b"", "damaged", id="empty"),
         pytest.param(b"index,arch_str\n", "damaged: Invalid data stream", id="no bz2"),
-        pytest.param(bz2.compress(pickle.dumps([1] * 900, 4))[:-9], "damaged: Compressed file ended", id="cut bz2"),
+        pytest.param(
+            bz2.compress(pickle.dumps([1] * 900, 4))[:-9], "damaged: Compressed file ended", id="cut bz2"
+        ),
         pytest.param(bz2.compress(b""), "damaged", id="nothing compressed"),
         pytest.param(bz2.compress(pickle.dumps([1, 2], 4)[:-3]), "damaged", id="cut pickle"),
-        pytest.param(bz2.compress(pickle.dumps([1, 2], 4) + b"more"), "left over", id="something behind the end"),
+        pytest.param(
+            bz2.compress(pickle.dumps([1, 2], 4) + b"more"), "left over", id="something behind the end"
+        ),
         pytest.param(bz2.compress(b"\x80\x04K\x01K\x02."), "left over", id="two values"),
         pytest.param(bz2.compress(b"\x80\x04(K\x02."), "left over", id="open mark"),
         pytest.param(bz2.compress(b"\x80\x04K\x01\x86."), "stack is empty", id="stack underflow"),
@@ -559,7 +597,8 @@ def test_damaged_pickles(archive: Path, content: bytes, message: str) -> None:
         with pytest.raises(RunError, match=message) as caught:
             Table.open(archive).value(0, "cifar10_test_200ep_pct")
         assert type(caught.value) is RunError
-        assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+        assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_folders_and_missing_files_in_place_of_pickles(archive: Path) -> None:

@@ -1,0 +1,19 @@
+"""How to search: strategies, records, fronts and the command line."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.search import Result, search
+
+__all__ = ["Result", "search"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported on first use: `engine --help` answers before numpy could have been loaded.
+    if name in __all__:
+        from engine import search as module
+
+        value = getattr(module, name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'engine' has no attribute {name!r}")

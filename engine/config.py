@@ -1,0 +1,134 @@
+"""What a run is made of: one frozen set of fields, the same for flags, TOML files and Python."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from spaces.errors import UsageError
+
+MAX_BUDGET = 100_000_000  # records; a hundred million lines are 50 GB, so more is a slip of the finger
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Every choice that decides which records a run gives; `workers` and `out` do not.
+
+    Attributes:
+        space: Name of the space.
+        input_shape: HEIGHTxWIDTHxCHANNELS of the images.
+        classes: Number of classes.
+        strategy: Name of the strategy.
+        fitness: Expression of scores and penalties.
+        objectives: Instead of the fitness alone, expressions with an optional :min or :max.
+        bounds: NAME<=NUMBER or NAME>=NUMBER, each on a raw score.
+        target: Microcontroller whose memory bounds the search, "none", or "default": mcu-256k for munas.
+        table: Benchmark table (CSV) or official archive folder that table:COLUMN reads.
+        budget: Number of records in the end, of every status.
+        open: Number of asks kept open.
+        population: Of evolution; the strategy's default if not given.
+        tournament: Of evolution; the strategy's default if not given.
+        seed: Of every random choice.
+        workers: Processes that evaluate.
+        out: Run folder; made from the names if not given.
+    """
+
+    space: str = "munas"
+    input_shape: str = "32x32x3"
+    classes: int = 10
+    strategy: str = "aging"
+    fitness: str = "trace+gdf"
+    objectives: tuple[str, ...] = field(default=())
+    bounds: tuple[str, ...] = field(default=())
+    target: str = "default"
+    table: str | None = None
+    budget: int = 1000
+    open: int = 8
+    population: int | None = None
+    tournament: int | None = None
+    seed: int = 0
+    workers: int = 1
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("budget", 1, MAX_BUDGET),
+            ("open", 1, 10_000),
+            ("population", 1, 1_000_000),
+            ("tournament", 1, 1_000_000),
+            ("classes", 2, 1_000_000),
+            ("seed", 0, 2**63 - 1),
+            ("workers", 1, 1024),
+        ):
+            value = getattr(self, name)
+            if value is None and name in ("population", "tournament"):
+                continue
+            if type(value) is not int or not low <= value <= high:
+                raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high:,}")
+        for name in ("space", "input_shape", "strategy", "fitness", "target"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; expected text")
+        for name in ("objectives", "bounds"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not all(isinstance(text, str) for text in value):
+                raise UsageError(f"{name} is {value!r}; expected a list of texts")
+            object.__setattr__(self, name, tuple(value))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`input_shape` as three numbers.
+
+        Raises:
+            UsageError: Not three whole numbers of at least 1.
+        """
+        parts = self.input_shape.lower().replace("×", "x").split("x")  # noqa: RUF001
+        numbers = [int(part) for part in parts if part.isdecimal() and int(part) > 0]
+        if len(parts) != 3 or len(numbers) != 3:
+            raise UsageError(
+                f"input shape {self.input_shape!r}; expected HEIGHTxWIDTHxCHANNELS, each at least 1, e.g. 32x32x3"
+            )
+        return numbers[0], numbers[1], numbers[2]
+
+    def to_dict(self) -> dict[str, object]:
+        """All fields as JSON values."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, object], where: str) -> RunConfig:
+        """Read fields back; `where` is named in messages.
+
+        Raises:
+            UsageError: An unknown field or a value of the wrong kind.
+        """
+        known = [item.name for item in fields(RunConfig)]
+        for name in values:
+            if name not in known:
+                raise UsageError(f"{where}: unknown field {name!r}; known: {', '.join(known)}")
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        try:
+            return RunConfig(**{**values, **lists})  # type: ignore[arg-type]
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+        except TypeError as error:
+            raise UsageError(f"{where}: {error}") from error
+
+
+def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
+    """The fields of a TOML file, if one is given, with flags on top.
+
+    Raises:
+        UsageError: The file cannot be read or is not TOML of these fields.
+    """
+    config = RunConfig()
+    if path is not None:
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read config {path!r}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"config {path!r} is not TOML: {error}") from error
+        config = RunConfig.from_dict(values, f"config {path!r}")
+    return replace(config, **flags)  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""Where evaluations run: in this process, or in a pool of workers, behind one small interface.
+
+Workers are started by a fork server, never forked from this process: forking after torch has used its threads
+deadlocks. A worker that dies takes only its own candidate with it; workers end when this process does.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from typing import Protocol
+
+from engine.evaluation import Evaluator, Outcome
+from spaces.errors import UsageError
+from spaces.space import Genotype, Value
+
+
+class Evaluations(Protocol):
+    """Starts evaluations and waits for them."""
+
+    def start(self, genotype: Genotype, known: Mapping[str, float] | None) -> Ticket:
+        """Begin one evaluation."""
+        ...
+
+    def finish(self, ticket: Ticket) -> Outcome:
+        """Wait for the outcome."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever runs."""
+        ...
+
+
+@dataclass(eq=False)
+class Ticket:
+    """An evaluation under way."""
+
+    genotype: Genotype
+    known: Mapping[str, float] | None
+    outcome: Outcome | None = None
+    future: Future[Outcome] | None = None
+
+
+class Serial:
+    """Evaluates in this process."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+
+    def start(self, genotype: Genotype, known: Mapping[str, float] | None) -> Ticket:
+        """See `Evaluations`."""
+        return Ticket(genotype, known, self._evaluator(genotype, known))
+
+    def finish(self, ticket: Ticket) -> Outcome:
+        """See `Evaluations`."""
+        assert ticket.outcome is not None
+        return ticket.outcome
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class Pooled:
+    """Evaluates on any `concurrent.futures` executor whose workers hold the evaluator.
+
+    Args:
+        make: Makes the executor, again if its workers died.
+    """
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._executor = make()
+        self._open: list[Ticket] = []
+
+    def start(self, genotype: Genotype, known: Mapping[str, float] | None) -> Ticket:
+        """See `Evaluations`."""
+        ticket = Ticket(genotype, known)
+        self._open.append(ticket)
+        try:
+            self._submit(ticket)
+        except BrokenExecutor as error:
+            ticket.future = Future()
+            ticket.future.set_exception(error)
+        return ticket
+
+    def finish(self, ticket: Ticket) -> Outcome:
+        """See `Evaluations`.
+
+        When workers died, the candidate that was waited for is tried once more, alone; if that kills its worker
+        again, it is the one to blame.
+        """
+        assert ticket.future is not None
+        try:
+            outcome = ticket.future.result()
+        except BrokenExecutor:
+            outcome = self._retry(ticket)
+        self._open.remove(ticket)
+        return outcome
+
+    def close(self) -> None:
+        """See `Evaluations`."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, ticket: Ticket) -> None:
+        ticket.future = self._executor.submit(_evaluate, ticket.genotype.to_dict(), ticket.known)
+
+    def _retry(self, ticket: Ticket) -> Outcome:
+        self.close()
+        self._executor = self._make()
+        try:
+            self._submit(ticket)
+            assert ticket.future is not None
+            outcome = ticket.future.result()
+        except BrokenExecutor:
+            self._executor = self._make()
+            outcome = Outcome({}, "failed", "the worker process died twice: killed, or out of memory", 0.0)
+        for other in self._open:
+            if other is not ticket and (other.future is None or not _succeeded(other.future)):
+                self._submit(other)
+        return outcome
+
+
+def evaluations(evaluator: Evaluator, workers: int) -> Evaluations:
+    """Evaluation here for one worker, in a pool of processes for more.
+
+    Raises:
+        UsageError: Something of the evaluator cannot be sent to another process.
+    """
+    if workers == 1:
+        return Serial(evaluator)
+    try:
+        cargo = pickle.dumps(evaluator)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{workers} workers need a space and scores that can be pickled: {error}; "
+            "define them at the top of an importable module, or use workers=1"
+        ) from error
+
+    def make() -> Executor:
+        context = get_context("forkserver")
+        return ProcessPoolExecutor(workers, mp_context=context, initializer=_receive, initargs=(cargo,))
+
+    return Pooled(make)
+
+
+_evaluator: Evaluator | None = None  # of this worker process
+
+
+def _receive(cargo: bytes) -> None:
+    """Set up a worker: the evaluator, no keyboard interrupts, and an end with the parent."""
+    global _evaluator
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _evaluator = pickle.loads(cargo)
+
+
+def _end_with_parent() -> None:
+    # A killed parent cannot tell its workers to stop, and they would wait for work for ever.
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _evaluate(choices: dict[str, Value], known: Mapping[str, float] | None) -> Outcome:
+    assert _evaluator is not None
+    return _evaluator(Genotype.adopt(choices), known)
+
+
+def _succeeded(future: Future[Outcome]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None

@@ -1,0 +1,113 @@
+"""What a search is after: objectives, directions and bounds. The one place where signs turn."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.records import Record
+from fitness.base import Fitness
+from fitness.expression import Expression
+from spaces.errors import UsageError
+
+_BOUND = re.compile(r"\s*(?P<name>.+?)\s*(?P<sign><=|>=)\s*(?P<limit>[^<>=]+?)\s*")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An expression and which way is better."""
+
+    expression: Expression
+    direction: str
+
+    @property
+    def text(self) -> str:
+        """The expression as given."""
+        return self.expression.text
+
+    def value(self, scores: Mapping[str, float]) -> float:
+        """The number people see."""
+        return self.expression.value(scores)
+
+    def merit(self, scores: Mapping[str, float]) -> float:
+        """The number strategies see: larger is better."""
+        merit = self.expression.merit(scores)
+        return merit if self.direction == "max" else -merit
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A hard limit on one raw score; what violates it is rejected before anything dearer is computed."""
+
+    fitness: Fitness
+    sign: str
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.fitness.name}{self.sign}{self.limit:g}" if self.limit % 1 else self._whole()
+
+    def holds(self, value: float) -> bool:
+        """Whether a raw score keeps the bound; nan keeps none."""
+        return value <= self.limit if self.sign == "<=" else value >= self.limit
+
+    def _whole(self) -> str:
+        return f"{self.fitness.name}{self.sign}{int(self.limit)}"
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """All objectives and bounds of a run."""
+
+    objectives: tuple[Objective, ...]
+    bounds: tuple[Bound, ...] = ()
+
+    def merits(self, record: Record) -> tuple[float, ...] | None:
+        """One number per objective, larger is better; None for a record that is not ok."""
+        if record.status != "ok":
+            return None
+        return tuple([objective.merit(record.scores) for objective in self.objectives])
+
+
+def split_direction(text: str) -> tuple[str, str | None]:
+    """`name:min` -> (name, "min"); without a direction, (name, None)."""
+    name, colon, direction = text.rpartition(":")
+    if colon and direction in ("min", "max"):
+        return name, direction
+    return text, None
+
+
+def split_bound(text: str) -> tuple[str, str, float]:
+    """`peak_ram_bytes<=65536` -> its name, sign and limit.
+
+    Raises:
+        UsageError: Not of that form, or a limit that is not a finite number.
+    """
+    match = _BOUND.fullmatch(text)
+    if not match:
+        raise UsageError(
+            f"bound {text!r}; expected NAME<=NUMBER or NAME>=NUMBER, e.g. 'peak_ram_bytes<=65536'"
+        )
+    try:
+        limit = float(match["limit"])
+    except ValueError:
+        limit = math.nan
+    if not math.isfinite(limit):
+        raise UsageError(f"bound {text!r}: the limit is {match['limit']!r}; expected a finite number")
+    return match["name"], match["sign"], limit
+
+
+def check_bounds(bounds: Sequence[Bound]) -> None:
+    """Refuse bounds that contradict each other.
+
+    Raises:
+        UsageError: A lower bound above an upper bound on the same score.
+    """
+    for low in bounds:
+        for high in bounds:
+            same = low.fitness.name == high.fitness.name
+            if same and low.sign == ">=" and high.sign == "<=" and low.limit > high.limit:
+                raise UsageError(
+                    f"bounds {low} and {high} leave nothing; expected a lower limit below the upper"
+                )

@@ -1,0 +1,249 @@
+"""What a run remembers: candidates, records, and the append-only file they live in.
+
+One line per finished candidate, in ask order, whole lines only. The file is the memory: of a record the process
+keeps its offset and its network key, nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from spaces.errors import DamagedRun, RunError, UsageError
+from spaces.space import Genotype
+
+Status = Literal["ok", "infeasible", "failed"]
+STATUSES = ("ok", "infeasible", "failed")
+_FIELDS = ("number", "parent", "status", "reason", "cached", "key", "scores", "genotype", "seconds")
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class Candidate(NamedTuple):
+    """An architecture to be evaluated.
+
+    Attributes:
+        number: Of the ask that made it, from 0.
+        genotype: The architecture.
+        parent: Number of the candidate it descends from, if any.
+    """
+
+    number: int
+    genotype: Genotype
+    parent: int | None = None
+
+
+class Record(NamedTuple):
+    """A finished candidate.
+
+    Attributes:
+        number: As asked.
+        genotype: The architecture.
+        parent: Number of the candidate it descends from, if any.
+        key: `Network.key`.
+        scores: Raw scores by name; of an infeasible or failed candidate, those known when it was given up.
+        status: "ok", "infeasible" (a bound rejected it) or "failed" (a score could not be computed).
+        reason: Why it is not ok.
+        cached: Whether the scores were taken over from an earlier record with the same key.
+        seconds: Time spent evaluating.
+    """
+
+    number: int
+    genotype: Genotype
+    parent: int | None
+    key: str
+    scores: Mapping[str, float]
+    status: Status
+    reason: str | None
+    cached: bool
+    seconds: float
+
+    @property
+    def candidate(self) -> Candidate:
+        """What was asked."""
+        return Candidate(self.number, self.genotype, self.parent)
+
+    def to_dict(self) -> dict[str, object]:
+        """The record as plain JSON values, in the order of a line of the file."""
+        return {
+            "number": self.number,
+            "parent": self.parent,
+            "status": self.status,
+            "reason": self.reason,
+            "cached": self.cached,
+            "key": self.key,
+            "scores": dict(self.scores),
+            "genotype": self.genotype.to_dict(),
+            "seconds": self.seconds,
+        }
+
+
+class RecordStore:
+    """The records of one run, in a file or, without a path, in an anonymous temporary file.
+
+    Opening finds the lines and cuts off a torn last one, which is what a killed run leaves behind; a line is
+    checked when it is read.
+
+    Args:
+        path: The file.
+        write: Whether records are to be appended. The file is then locked, and made if it is not there.
+
+    Raises:
+        RunError: The file cannot be opened, or another process writes to it.
+    """
+
+    def __init__(self, path: Path | None = None, write: bool = False) -> None:
+        self._name = str(path) if path else "temporary records"
+        self._descriptor = -1
+        self._offsets = array("Q")
+        self._numbers: dict[bytes, int] = {}
+        self._end = 0
+        try:
+            self._open(path, write)
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                file.seek(0)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._offsets.append(self._end)
+                    self._end += len(line)
+            if write:
+                os.ftruncate(self._descriptor, self._end)
+        except OSError as error:
+            self.close()
+            raise RunError(f"cannot open {self._name}: {error.strerror or error}") from error
+
+    def _open(self, path: Path | None, write: bool) -> None:
+        if path is None:
+            with tempfile.TemporaryFile() as file:
+                self._descriptor = os.dup(file.fileno())
+        elif not write:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        else:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(
+                    self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # gone with the process, however it ends
+            except BlockingIOError:
+                self.close()
+                raise RunError(
+                    f"{path} is being written by another process; wait until it ends, or stop it first"
+                ) from None
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records in order.
+
+        Raises:
+            DamagedRun: A line is not a record; says which line and column.
+        """
+        for number in range(len(self._offsets)):
+            record = self.read(number)
+            self._index(record)
+            yield record
+
+    def read(self, number: int) -> Record:
+        """The record of that number; see `__iter__`."""
+        if not 0 <= number < len(self._offsets):
+            held = f"0..{len(self._offsets) - 1}" if self._offsets else "none: it is empty"
+            raise UsageError(f"{self._name} has no record {number}; expected one of {held}")
+        start = self._offsets[number]
+        end = self._offsets[number + 1] if number + 1 < len(self._offsets) else self._end
+        return self._parse(os.pread(self._descriptor, end - start, start), number)
+
+    def number_of(self, key: str) -> int | None:
+        """The first record with this network key, among those appended or iterated over."""
+        return self._numbers.get(bytes.fromhex(key))
+
+    def append(self, record: Record) -> None:
+        """Write one record, whole or not at all.
+
+        Raises:
+            RunError: The file cannot take it; what was written before stays whole.
+        """
+        line = (_encode(record.to_dict()) + "\n").encode()
+        written = 0
+        try:
+            while written < len(line):
+                written += os.pwrite(self._descriptor, line[written:], self._end + written)
+        except OSError as error:
+            self._withdraw()
+            raise RunError(
+                f"cannot write record {record.number} to {self._name}: {error.strerror or error}; the "
+                f"{len(self)} records before it are whole: make room, then `engine resume`"
+            ) from error
+        self._offsets.append(self._end)
+        self._end += len(line)
+        self._index(record)
+
+    def close(self) -> None:
+        """Push everything to the disk and let go of the file."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                raise RunError(f"cannot finish {self._name}: {error.strerror or error}") from error
+            finally:
+                os.close(descriptor)
+
+    def _index(self, record: Record) -> None:
+        if not record.cached:
+            self._numbers.setdefault(bytes.fromhex(record.key), record.number)
+
+    def _withdraw(self) -> None:
+        """Take back a line that was written in part, as far as the disk lets us."""
+        try:
+            os.ftruncate(self._descriptor, self._end)
+        except OSError:
+            return  # the torn line is cut off when the file is next opened
+
+    def _parse(self, line: bytes, number: int) -> Record:
+        where = f"{self._name} line {number + 1}"
+        try:
+            entry = json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            column = error.colno if isinstance(error, json.JSONDecodeError) else error.start + 1
+            raise _damaged(f"{where} column {column}: not JSON", number) from error
+        if not isinstance(entry, dict) or entry.keys() != set(_FIELDS):
+            raise _damaged(
+                f"{where} column 1: not a record; expected the fields {', '.join(_FIELDS)}", number
+            )
+        for field, right in (
+            ("number", entry["number"] == number),
+            ("parent", entry["parent"] is None or type(entry["parent"]) is int),
+            ("status", entry["status"] in STATUSES),
+            ("key", isinstance(entry["key"], str) and len(entry["key"]) == 32),
+            ("scores", isinstance(entry["scores"], dict)),
+            ("genotype", isinstance(entry["genotype"], dict)),
+        ):
+            if not right:
+                column = line.decode().find(f'"{field}":') + 1
+                raise _damaged(f"{where} column {column}: {field} is {entry[field]!r:.60}", number)
+        return Record(
+            number,
+            Genotype.adopt(entry["genotype"]),
+            entry["parent"],
+            entry["key"],
+            MappingProxyType(entry["scores"]),
+            entry["status"],
+            entry["reason"],
+            entry["cached"],
+            entry["seconds"],
+        )
+
+
+def _damaged(what: str, whole: int) -> DamagedRun:
+    return DamagedRun(
+        f"{what}; the {whole} records before it are whole: mend that line, or delete it and all after it and "
+        "`engine resume` makes them again"
+    )

@@ -1,0 +1,3 @@
+"""What is made of records: one file per kind of result."""
+
+__all__: list[str] = []

@@ -1,0 +1,255 @@
+"""The non-dominated records of a run over any recorded scores, as table, CSV, JSON or picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.objectives import Objective
+from engine.pareto import non_dominated
+from engine.records import Record, RecordStore
+from engine.setup import Setup
+from spaces.errors import RunError, UnknownName, UsageError
+
+_CHUNK = 4096
+FORMATS = ("table", "csv", "json", "png")
+
+
+class FrontArchive:
+    """The front of the records added so far, and nothing of the others.
+
+    Args:
+        objectives: What counts.
+    """
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = objectives
+        self._numbers: list[int] = []
+        self._merits: NDArray[np.float64] = np.empty((0, len(objectives)))
+        self._new_numbers: list[int] = []
+        self._new_merits: list[list[float]] = []
+
+    def add(self, record: Record) -> None:
+        """Take in one record; those that are not ok or repeat a network do not count."""
+        if record.status == "ok" and not record.cached:
+            self._new_numbers.append(record.number)
+            self._new_merits.append([objective.merit(record.scores) for objective in self._objectives])
+            if len(self._new_numbers) >= _CHUNK:
+                self._reduce()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the records on the front, in the order they were added."""
+        self._reduce()
+        return self._numbers
+
+    def _reduce(self) -> None:
+        if self._new_numbers:
+            merits = np.concatenate([self._merits, np.array(self._new_merits, dtype=np.float64)])
+            numbers = self._numbers + self._new_numbers
+            keep = np.flatnonzero(non_dominated(merits))
+            self._numbers = [numbers[i] for i in keep]
+            self._merits = merits[keep]
+            self._new_numbers, self._new_merits = [], []
+
+
+@dataclass(frozen=True)
+class Front:
+    """A front.
+
+    Attributes:
+        objectives: What it is a front of.
+        records: Its members, best in the first objective first.
+        considered: Number of distinct feasible records that were compared.
+    """
+
+    objectives: tuple[Objective, ...]
+    records: list[Record]
+    considered: int
+
+
+def default_objectives(setup: Setup) -> tuple[Objective, ...]:
+    """The run's objectives if it has several; else its scores against the sizes it recorded."""
+    if len(setup.objectives.objectives) > 1:
+        return setup.objectives.objectives
+    expression = setup.objectives.objectives[0].expression
+    texts = [score.name for score in expression.scores]
+    sizes = [penalty.figure for penalty in expression.penalties]
+    sizes += [bound.fitness.name for bound in setup.bounds if bound.sign == "<="]
+    texts += [f"{size}:min" for size in dict.fromkeys(sizes) if size not in texts]
+    return tuple(setup.objective(text) for text in texts)
+
+
+def recorded_names(setup: Setup) -> list[str]:
+    """Names of the raw scores that every feasible record of a run has."""
+    names = [bound.fitness.name for bound in setup.bounds] + [score.name for score in setup.recorded]
+    return list(dict.fromkeys(names))
+
+
+def parse_objectives(setup: Setup, texts: Iterable[str]) -> tuple[Objective, ...]:
+    """Objectives over scores that the run has recorded.
+
+    Raises:
+        UsageError: A score that was not recorded.
+    """
+    known = recorded_names(setup)
+    objectives = []
+    for text in texts:
+        objective = setup.objective(text)
+        for name in objective.expression.recorded:
+            if name not in known:
+                raise UnknownName("recorded score", name, known)
+        if objective.expression.needs_reference and not objective.expression.quantiles:
+            objective.expression.refer(_reference(setup, objective))
+        objectives.append(objective)
+    return tuple(objectives)
+
+
+def _reference(setup: Setup, objective: Objective) -> dict[str, list[float]]:
+    from engine.setup import sample_scores
+
+    return sample_scores(setup.space, objective.expression.scores)
+
+
+def front_of(store: RecordStore, setup: Setup, objectives: Sequence[Objective] | None = None) -> Front:
+    """The front of all records of a store."""
+    chosen = tuple(objectives) if objectives else default_objectives(setup)
+    archive = FrontArchive(chosen)
+    considered = 0
+    for record in store:
+        archive.add(record)
+        considered += record.status == "ok" and not record.cached
+    records = [store.read(number) for number in archive.numbers]
+    records.sort(key=lambda record: (-chosen[0].merit(record.scores), record.number))
+    return Front(chosen, records, considered)
+
+
+def best_record(store: RecordStore, setup: Setup) -> Record:
+    """The feasible record of greatest merit in the run's first objective.
+
+    Raises:
+        RunError: There is none.
+    """
+    objective = setup.objectives.objectives[0]
+    best, best_merit = -1, -np.inf
+    for record in store:
+        if record.status == "ok":
+            merit = objective.merit(record.scores)
+            if best < 0 or merit > best_merit:
+                best, best_merit = record.number, merit
+    if best < 0:
+        raise RunError(f"none of the {len(store)} records is feasible; loosen the bounds or raise the budget")
+    return store.read(best)
+
+
+def columns(front: Front, names: Sequence[str]) -> tuple[list[str], list[list[float]]]:
+    """Titles and values of a front's rows: the objectives, then the other recorded scores."""
+    texts = [objective.text for objective in front.objectives]
+    others = [name for name in names if name not in texts]
+    rows = [
+        [objective.value(record.scores) for objective in front.objectives]
+        + [record.scores.get(name, float("nan")) for name in others]
+        for record in front.records
+    ]
+    return texts + others, rows
+
+
+def format_front(
+    front: Front, names: Sequence[str], kind: str, describe: object, limit: int | None = None
+) -> str:
+    """A front as text.
+
+    Args:
+        front: The front.
+        names: Recorded scores to show besides the objectives.
+        kind: "table", "csv" or "json".
+        describe: Turns a genotype into the space's own notation.
+        limit: Show that many rows of a table.
+    """
+    titles, rows = columns(front, names)
+    if kind == "json":
+        return json.dumps(
+            {
+                "objectives": [
+                    {"name": objective.text, "direction": objective.direction}
+                    for objective in front.objectives
+                ],
+                "considered": front.considered,
+                "front": [
+                    {"number": record.number, "values": dict(zip(titles, row, strict=True))}
+                    | {"key": record.key, "genotype": record.genotype.to_dict()}
+                    for record, row in zip(front.records, rows, strict=True)
+                ],
+            },
+            indent=1,
+        )
+    if kind == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["number", *titles, "architecture"])
+        for record, row in zip(front.records, rows, strict=True):
+            writer.writerow([record.number, *row, describe(record.genotype)])  # type: ignore[operator]
+        return text.getvalue().rstrip("\n")
+    shown = rows[:limit] if limit else rows
+    cells = [["number", *titles]]
+    cells += [
+        [str(record.number), *map(format_number, row)]
+        for record, row in zip(front.records, shown, strict=False)
+    ]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+    if len(shown) < len(rows):
+        lines.append(f"... and {len(rows) - len(shown)} more")
+    return "\n".join(lines)
+
+
+def format_number(value: float) -> str:
+    """Whole numbers with thousands separators, others with six significant digits."""
+    if value != value or value in (np.inf, -np.inf):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.1f}"
+
+
+def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
+    """Plot a front over its first two objectives, the other feasible records behind it, as PNG.
+
+    Raises:
+        UsageError: Fewer than two objectives.
+        RunError: The file cannot be written.
+    """
+    if len(front.objectives) < 2:
+        raise UsageError("a picture needs two objectives; give --objective twice")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    x, y = front.objectives[1], front.objectives[0]
+    cloud = [
+        (x.value(record.scores), y.value(record.scores))
+        for record in everything
+        if record.status == "ok" and not record.cached
+    ]
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    if cloud:
+        axes.scatter(*zip(*cloud, strict=True), s=6, color="0.75", label=f"feasible ({len(cloud):,})")
+    points = [(x.value(record.scores), y.value(record.scores)) for record in front.records]
+    axes.scatter(*zip(*points, strict=True), s=22, color="C0", zorder=3, label=f"front ({len(points)})")
+    axes.set_xlabel(f"{x.text} ({'smaller' if x.direction == 'min' else 'larger'} is better)")
+    axes.set_ylabel(f"{y.text} ({'smaller' if y.direction == 'min' else 'larger'} is better)")
+    axes.legend(loc="best", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error

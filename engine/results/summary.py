@@ -1,0 +1,74 @@
+"""What a run says before it starts and when it is done."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from engine.progress import Progress
+from engine.results.front import format_front, format_number, recorded_names
+from engine.search import Result
+from engine.setup import Setup
+
+_ROWS = 10
+
+
+def announce(setup: Setup) -> str:
+    """The choices that decide a run, defaults spelled out."""
+    config = setup.config
+    lines = [
+        f"space {setup.space.name} {config.input_shape}, {config.classes} classes; strategy {config.strategy}; "
+        f"budget {config.budget}, open {config.open}, seed {config.seed}"
+    ]
+    for objective in setup.objectives.objectives:
+        penalties = "".join(f"; {penalty}" for penalty in objective.expression.penalties)
+        lines.append(f"objective {objective.text}:{objective.direction}{penalties}")
+    if setup.target:
+        lines.append(
+            f"target {setup.target.name}: flash {setup.target.flash_budget_bytes:,} B, "
+            f"RAM {setup.target.ram_budget_bytes:,} B for the model"
+        )
+    if setup.bounds:
+        lines.append("bounds " + ", ".join(map(str, setup.bounds)))
+    return "\n".join(lines)
+
+
+def summarise(result: Result, progress: Progress, as_json: bool) -> str:
+    """Best network and front of a finished run; the last line says where it lies."""
+    best, front = result.best, result.front_over()
+    objective = result.setup.objectives.objectives[0]
+    names = recorded_names(result.setup)
+    space = result.setup.space
+    if as_json:
+        return json.dumps(
+            {
+                "run": str(result.path),
+                "records": len(result.records),
+                "feasible": progress.feasible,
+                "rejected": progress.infeasible,
+                "failed": progress.failed,
+                "cached": progress.cached,
+                "exhausted": result.exhausted,
+                "best": best.to_dict() | {"value": objective.value(best.scores)},
+                "front": [record.number for record in front.records],
+            },
+            indent=1,
+        )
+    scores = ", ".join(f"{name} {format_number(best.scores[name])}" for name in names)
+    lines = [
+        f"{len(result.records):,} records: {progress.feasible:,} feasible, {progress.infeasible:,} rejected by a "
+        f"bound, {progress.failed:,} failed; {progress.cached:,} answered from the cache",
+    ]
+    if result.exhausted:
+        lines.append("the space is exhausted: every architecture has been asked")
+    lines += [
+        f"best  #{best.number}  {objective.text} {format_number(objective.value(best.scores))}",
+        f"      {scores}",
+        f"      {space.describe(best.genotype)}",
+        f"front of {len(front.records)} over "
+        + ", ".join(f"{item.text}:{item.direction}" for item in front.objectives),
+        format_front(front, names, "table", space.describe, _ROWS),
+    ]
+    if result.path:
+        lines.append(f"run in {result.path}; show it with: engine front {shlex.quote(str(result.path))}")
+    return "\n".join(lines)

@@ -1,0 +1,232 @@
+"""Run a search from Python; the command line calls the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.config import RunConfig
+from engine.executors import Evaluations, evaluations
+from engine.records import Record, RecordStore
+from engine.results.front import Front, best_record, front_of, parse_objectives
+from engine.run_folder import RunFolder
+from engine.setup import Setup, StrategyFactory
+from engine.study import Study, nothing_feasible
+from fitness.base import Fitness
+from spaces.errors import RunError, UsageError
+from spaces.space import Space
+
+OnRecord = Callable[[Record], None]
+
+
+@dataclass
+class Result:
+    """A finished or interrupted run.
+
+    Attributes:
+        setup: Space, objectives and the other parts of the run.
+        path: Run folder, None for a run that was not kept.
+        exhausted: Whether a finite space ended before the budget did.
+    """
+
+    setup: Setup
+    path: Path | None
+    exhausted: bool
+    _store: RecordStore
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """All records in order, read from disk as they are asked for."""
+        return _Records(self._store)
+
+    @property
+    def front(self) -> list[Record]:
+        """The non-dominated records over the run's default objectives (`engine.results.front`)."""
+        return self.front_over().records
+
+    def front_over(self, objectives: Iterable[str] = ()) -> Front:
+        """The front over any recorded scores, e.g. ["trace", "flash_bytes:min"]."""
+        return front_of(self._store, self.setup, parse_objectives(self.setup, objectives))
+
+    @property
+    def best(self) -> Record:
+        """The feasible record of greatest merit in the first objective; the earlier one of equals."""
+        return best_record(self._store, self.setup)
+
+
+class _Records(Sequence[Record]):
+    def __init__(self, store: RecordStore) -> None:
+        self._store = store
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._store)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if isinstance(index, slice):
+            return [self._store.read(number) for number in range(*index.indices(len(self)))]
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"record {index}; the run has {len(self)}")
+        return self._store.read(number)
+
+
+def search(
+    space: str | Space = "munas",
+    strategy: str | StrategyFactory = "aging",
+    fitness: str | Fitness = "trace+gdf",
+    *,
+    objectives: Iterable[str] = (),
+    bounds: Iterable[str] = (),
+    target: str = "default",
+    table: str | Path | None = None,
+    budget: int = 1000,
+    open: int = 8,
+    population: int | None = None,
+    tournament: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    out: str | Path | None = None,
+    scores: Sequence[Fitness] = (),
+    on_record: OnRecord = lambda record: None,
+) -> Result:
+    """Search a space without training anything.
+
+    Args:
+        space: Name of a registered space, or a space of your own.
+        strategy: Name of a registered strategy, or a class made as `strategy(space, objectives, seed)`.
+        fitness: Expression such as "trace+gdf", or a fitness of your own.
+        objectives: Expressions with an optional :min or :max, instead of the fitness alone.
+        bounds: Such as "peak_ram_bytes<=65536".
+        target: Microcontroller that bounds the search, "none", or "default": mcu-256k for munas.
+        table: Benchmark table that "table:COLUMN" reads.
+        budget: Number of records, those of every status counted.
+        open: Number of asks kept open; part of the run's identity.
+        population: Of evolution.
+        tournament: Of evolution.
+        seed: Of every random choice.
+        workers: Processes that evaluate; they change nothing but the time it takes.
+        out: Folder to keep the run in; a temporary file if not given.
+        scores: Fitness objects of your own that `fitness`, `objectives` and `bounds` may name.
+        on_record: Called with every record as it is made.
+
+    Returns:
+        Records, front and best network.
+
+    Raises:
+        UsageError: Something is asked for that cannot be.
+        RunError: The run could not be carried out, or nothing in it was feasible.
+    """
+    own = tuple(scores)
+    if not isinstance(fitness, str):
+        own, fitness = (*own, fitness), fitness.name
+    config = RunConfig(
+        space=space if isinstance(space, str) else space.name,
+        strategy=strategy if isinstance(strategy, str) else getattr(strategy, "__name__", "own"),
+        fitness=fitness,
+        objectives=tuple(objectives),
+        bounds=tuple(bounds),
+        target=target,
+        table=str(Path(table).resolve()) if table else None,
+        budget=budget,
+        open=open,
+        population=population,
+        tournament=tournament,
+        seed=seed,
+        workers=workers,
+        out=str(out) if out else None,
+    )
+    if isinstance(space, Space):
+        shape = "x".join(map(str, space.input_shape))
+        config = replace(config, input_shape=shape, classes=space.num_classes)
+    setup = Setup(
+        config,
+        None if isinstance(space, str) else space,
+        None if isinstance(strategy, str) else strategy,
+        own,
+    )
+    return run(setup, on_record)
+
+
+def run(setup: Setup, on_record: OnRecord = lambda record: None) -> Result:
+    """Start the run of a setup; see `search`."""
+    config = setup.config
+    setup.strategy()  # a wrong option is found before the folder is made
+    reference = setup.reference()
+    setup.refer(reference)
+    runner = evaluations(setup.evaluator, config.workers)
+    if config.out is None:
+        return _continue(setup, runner, None, RecordStore(), on_record)
+    folder, store = RunFolder.create(Path(config.out), config, reference)
+    return _continue(setup, runner, folder, store, on_record)
+
+
+def resume(
+    path: str | Path,
+    budget: int | None = None,
+    *,
+    workers: int = 1,
+    space: Space | None = None,
+    strategy: StrategyFactory | None = None,
+    scores: Sequence[Fitness] = (),
+    on_record: OnRecord = lambda record: None,
+) -> Result:
+    """Continue a run; it ends with the records that it would have had without the interruption.
+
+    Args:
+        path: The run folder.
+        budget: New total number of records; the run's own if not given.
+        workers: Processes that evaluate.
+        space: The run's space, if it was one of your own; likewise strategy and scores.
+        strategy: See `space`.
+        scores: See `space`.
+        on_record: Called with every record, those read back included.
+
+    Raises:
+        UsageError: Not a run, or a budget below what is recorded.
+        RunError: See `search`.
+    """
+    folder = RunFolder.read(Path(path))
+    config = replace(folder.config, workers=workers, out=str(path))
+    if budget is not None:
+        config = replace(config, budget=budget)
+    setup = Setup(config, space, strategy, tuple(scores))
+    setup.strategy()
+    setup.refer(folder.reference)
+    runner = evaluations(setup.evaluator, workers)
+    store = folder.records(write=True)
+    if config.budget < len(store):
+        held = len(store)
+        store.close()
+        raise UsageError(f"budget {config.budget}, but {path} holds {held} records; expected at least {held}")
+    folder.config = config
+    return _continue(setup, runner, folder, store, on_record)
+
+
+def _continue(
+    setup: Setup, runner: Evaluations, folder: RunFolder | None, store: RecordStore, on_record: OnRecord
+) -> Result:
+    """Run the loop to the budget and leave the folder saying how it ended."""
+    config = setup.config
+    study = Study(setup.space, setup.strategy(), setup.evaluator, runner, store, config.open)
+    if folder:
+        folder.state = "running"
+        folder.save()
+    state = "failed"
+    try:
+        study.run(config.budget, on_record)
+        state = "finished"
+    except KeyboardInterrupt:
+        state = "interrupted"
+        raise
+    finally:
+        runner.close()
+        if folder:
+            folder.state = state
+            folder.save()
+    if not study.feasible:
+        raise RunError(nothing_feasible(study.rejections, len(store)))
+    return Result(setup, folder.path if folder else None, study.exhausted, store)

@@ -1,0 +1,206 @@
+"""From names to parts: what a config calls by name, built and checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+from typing import Any
+
+from engine.config import RunConfig
+from engine.evaluation import Evaluator
+from engine.objectives import Bound, Objective, Objectives, check_bounds, split_bound, split_direction
+from engine.strategies import STRATEGIES
+from engine.strategies.base import Strategy
+from engine.targets import Target, find_target
+from fitness import FITNESS
+from fitness.base import Fitness
+from fitness.expression import Expression, parse
+from fitness.penalties import PENALTY_NAMES
+from fitness.reference import SAMPLE, SEED
+from spaces import SPACES
+from spaces.errors import RunError, UnknownName, UsageError
+from spaces.space import Space
+
+StrategyFactory = Callable[..., Strategy]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a run.
+
+    Args:
+        config: Names and numbers.
+        own_space: Used instead of the registered space.
+        own_strategy: Used instead of the registered strategy.
+        own_scores: Fitness objects that expressions may name, before registered ones.
+    """
+
+    config: RunConfig
+    own_space: Space | None = None
+    own_strategy: StrategyFactory | None = None
+    own_scores: tuple[Fitness, ...] = ()
+
+    @cached_property
+    def space(self) -> Space:
+        """The space, with the config's image shape and classes."""
+        if self.own_space is not None:
+            return self.own_space
+        options = {"input_shape": self.config.image_shape, "num_classes": self.config.classes}
+        space = SPACES.create(self.config.space, options)
+        if not isinstance(space, Space):
+            raise RunError(f"space {self.config.space!r} makes {space!r}; expected a spaces.space.Space")
+        return space
+
+    @cached_property
+    def target(self) -> Target | None:
+        """The microcontroller whose memory bounds the search."""
+        if self.config.target == "default":
+            return find_target("mcu-256k" if self.space.name == "munas" else "none")
+        return find_target(self.config.target)
+
+    @cached_property
+    def table(self) -> Any:
+        """The benchmark table; opened when a score first needs it."""
+        from fitness.table import Table
+
+        if self.config.table is None:
+            raise UsageError(
+                "table:COLUMN needs a benchmark table; name its CSV or archive folder with --table"
+            )
+        return Table.open(self.config.table)
+
+    def fitness(self, name: str, options: Mapping[str, object] | None = None) -> Fitness:
+        """One score by name and options.
+
+        Raises:
+            UsageError: An unknown name or option.
+        """
+        for own in self.own_scores:
+            if own.name == name and not options:
+                return own
+        if name.startswith("table:"):
+            return self._look_up(name.removeprefix("table:"))
+        if name not in FITNESS:
+            known = [*FITNESS, *(own.name for own in self.own_scores), "table:COLUMN"]
+            raise UnknownName("fitness", name, known)
+        made = FITNESS.create(name, options or {})
+        if not isinstance(made, Fitness):
+            raise RunError(
+                f"fitness {name!r} makes {made!r}, which lacks name, direction, unit, needs or a call"
+            )
+        return made
+
+    def expression(self, text: str) -> Expression:
+        """A fitness expression under this run's target."""
+        budget = self.target.flash_budget_bytes if self.target else None
+        return Expression(text, self.fitness, budget)
+
+    def objective(self, text: str) -> Objective:
+        """An expression with an optional direction: `flash_bytes:min`."""
+        name, direction = split_direction(text)
+        expression = self.expression(name)
+        return Objective(expression, direction or expression.direction)
+
+    @cached_property
+    def objectives(self) -> Objectives:
+        """What the search is after; quantiles are not set yet (`refer`)."""
+        texts = self.config.objectives or (self.config.fitness,)
+        return Objectives(tuple(self.objective(text) for text in texts), self.bounds)
+
+    @cached_property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The target's bounds, the user's, and for munas the bottleneck that lets an image through."""
+        texts = [*(self.target.bounds if self.target else ()), *self.config.bounds]
+        named = {split_bound(text)[0] for text in texts}
+        if self.space.name == "munas" and "bottleneck" not in named:
+            texts.append(f"bottleneck>={-(-self.space.num_classes // 2)}")
+        bounds = []
+        for text in texts:
+            name, sign, limit = split_bound(text)
+            (term,) = terms if len(terms := parse(name)) == 1 else (None,)
+            if term is None or term.name in PENALTY_NAMES:
+                raise UsageError(f"bound {text!r}; expected a bound on one score")
+            bounds.append(Bound(self.fitness(term.name, term.options), sign, limit))
+        check_bounds(bounds)
+        return tuple(dict.fromkeys(bounds))
+
+    @cached_property
+    def recorded(self) -> tuple[Fitness, ...]:
+        """Every score that goes into a record."""
+        scores: dict[str, Fitness] = {}
+        for objective in self.objectives.objectives:
+            scores |= {score.name: score for score in objective.expression.scores}
+            scores |= {p.figure: self.fitness(p.figure) for p in objective.expression.penalties}
+        return tuple(scores.values())
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Computes the scores and tries the bounds."""
+        return Evaluator(self.space, self.bounds, self.recorded)
+
+    def strategy(self) -> Strategy:
+        """A fresh strategy.
+
+        Raises:
+            UsageError: It cannot pursue that many objectives, or takes no such option.
+        """
+        given = {"population": self.config.population, "tournament": self.config.tournament}
+        options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+        parts: dict[str, object] = {
+            "space": self.space,
+            "objectives": self.objectives,
+            "seed": self.config.seed,
+        }
+        if self.own_strategy is not None:
+            made: Any = self.own_strategy(**parts, **options)
+        else:
+            made = STRATEGIES.create(self.config.strategy, {**parts, **options})
+        count, most = len(self.objectives.objectives), made.max_objectives
+        if most is not None and count > most:
+            raise UsageError(
+                f"strategy {self.config.strategy!r} pursues at most {most} objective, got {count}; "
+                "use tpe or random, or join them into one fitness with +"
+            )
+        strategy: Strategy = made
+        return strategy
+
+    def reference(self) -> dict[str, list[float]]:
+        """Raw scores of the reference sample that combined expressions are measured against."""
+        wanted = {
+            score.name: score
+            for objective in self.objectives.objectives
+            if objective.expression.needs_reference
+            for score in objective.expression.scores
+        }
+        return sample_scores(self.space, list(wanted.values()))
+
+    def refer(self, reference: Mapping[str, Sequence[float]]) -> None:
+        """Set the quantiles of the run's expressions."""
+        for objective in self.objectives.objectives:
+            if objective.expression.needs_reference:
+                objective.expression.refer(reference)
+
+    def _look_up(self, column: str) -> Fitness:
+        from fitness.table_fitness import TableFitness
+
+        if column not in self.table.columns:
+            raise UnknownName("table column", column, self.table.columns)
+        sample = self.space.describe(self.space.sample(Random(0)))
+        if sample not in set(self.table.architectures):
+            raise UsageError(
+                f"table {self.config.table} does not hold architectures of space {self.space.name!r}, "
+                f"e.g. {sample[:80]}; it starts with {self.table.architectures[0][:80]}"
+            )
+        return TableFitness(column, self.table, self.space.describe)
+
+
+def sample_scores(space: Space, scores: Sequence[Fitness]) -> dict[str, list[float]]:
+    """Raw scores of 256 random networks, always the same ones for one space; what fails is left out."""
+    if not scores:
+        return {}
+    rng = Random(SEED)
+    evaluate = Evaluator(space, (), scores)
+    outcomes = [evaluate(space.sample(rng)) for _ in range(SAMPLE)]
+    return {s.name: [o.scores[s.name] for o in outcomes if s.name in o.scores] for s in scores}

@@ -1,0 +1,15 @@
+"""How to choose what to try next; one strategy per file, all behind `engine.strategies.base.Strategy`."""
+
+from spaces.registry import Registry
+
+__all__ = ["STRATEGIES"]
+
+STRATEGIES = Registry(
+    "strategy",
+    {
+        "aging": "engine.strategies.aging:AgingEvolution",
+        "random": "engine.strategies.random:RandomSearch",
+        "tpe": "engine.strategies.tpe:TreeParzen",
+    },
+    "nas_engine.strategies",
+)

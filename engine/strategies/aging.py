@@ -1,0 +1,100 @@
+"""Regularised (aging) evolution.
+
+Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search, AAAI 2019,
+arXiv:1802.01548, Algorithm 1: a population of the P newest; the best of S drawn at random has a child by
+mutation; the oldest dies. Tournaments are DEAP's (Fortin et al., JMLR 2012), drawn with replacement as in μNAS.
+
+Differs from the paper: several children may be under way at once; candidates that break a bound or fail never
+enter the population, and random ones are drawn until it is full.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from deap import base, tools
+
+from engine.objectives import Objectives
+from engine.records import Candidate, Record
+from engine.strategies.base import stream
+from spaces.errors import UsageError
+from spaces.space import Genotype, Space
+
+
+class _Merit(base.Fitness):  # type: ignore[misc]  # DEAP has no types
+    weights = (1.0,)  # merits are larger for better
+
+
+class _Individual:
+    """What a tournament compares."""
+
+    __slots__ = ("fitness", "genotype", "number")
+
+    def __init__(self, number: int, genotype: Genotype, merit: float) -> None:
+        self.number, self.genotype = number, genotype
+        self.fitness = _Merit((merit,))
+
+
+class AgingEvolution:
+    """See the module.
+
+    Args:
+        space: Whose `mutate` makes the children.
+        objectives: Exactly one objective.
+        seed: Of the run.
+        population: P, the number of individuals that can be parents.
+        tournament: S, drawn with replacement for every parent.
+    """
+
+    max_objectives: ClassVar[int | None] = 1
+
+    def __init__(
+        self, space: Space, objectives: Objectives, seed: int, population: int = 100, tournament: int = 25
+    ) -> None:
+        if population < 1 or tournament < 1:
+            raise UsageError(f"population {population}, tournament {tournament}; expected both at least 1")
+        self._space, self._objectives, self._seed = space, objectives, seed
+        self._asked = 0
+        self._population: deque[_Individual] = deque(maxlen=population)
+        self._size = population
+        self._toolbox = base.Toolbox()
+        self._toolbox.register("select", tools.selTournament, k=1, tournsize=tournament)
+        self._toolbox.register("mutate", space.mutate)
+
+    def ask(self) -> Candidate:
+        """See `Strategy.ask`."""
+        number = self._asked
+        rng = stream(self._seed, number)
+        if len(self._population) < self._size:
+            candidate = Candidate(number, self._space.sample(rng))
+        else:
+            with _global_random(rng):
+                (parent,) = self._toolbox.select(self._population)
+            candidate = Candidate(number, self._toolbox.mutate(parent.genotype, rng), parent.number)
+        self._asked += 1
+        return candidate
+
+    def tell(self, record: Record) -> None:
+        """See `Strategy.tell`."""
+        merits = self._objectives.merits(record)
+        if merits is not None:
+            self._population.append(_Individual(record.number, record.genotype, merits[0]))
+
+    def adopt(self, candidate: Candidate) -> None:
+        """See `Strategy.adopt`."""
+        self._asked += 1
+
+
+@contextmanager
+def _global_random(rng: random.Random) -> Iterator[None]:
+    """Let DEAP, which draws from the global generator, draw from `rng` instead."""
+    state = random.getstate()
+    random.seed(rng.getrandbits(64))
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,47 @@
+"""The contract of a strategy.
+
+A strategy is pure in its seed and the sequence of calls: the randomness of ask i comes from (seed, i). It sees
+records, objectives and the space's choices; never layers, scores' meanings, files or the clock.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Protocol
+
+from engine.records import Candidate, Record
+
+
+class Exhausted(Exception):
+    """Every architecture of a finite space has been asked."""
+
+
+class Strategy(Protocol):
+    """Made as `factory(space, objectives, seed, **options)`; several asks may be open.
+
+    Attributes:
+        max_objectives: How many objectives it can pursue; None for any number.
+    """
+
+    max_objectives: int | None
+
+    def ask(self) -> Candidate:
+        """The next candidate.
+
+        Raises:
+            Exhausted: There is none left.
+        """
+        ...
+
+    def tell(self, record: Record) -> None:
+        """Learn the outcome of a candidate asked or adopted before, whatever its status."""
+        ...
+
+    def adopt(self, candidate: Candidate) -> None:
+        """Take the place of one ask, with the answer known: what resuming and seeding do."""
+        ...
+
+
+def stream(seed: int, number: int) -> Random:
+    """The random numbers of ask `number`."""
+    return Random(seed << 64 | number)

@@ -1,0 +1,155 @@
+"""The loop: keep q asks open, tell in ask order, append to the store. And nothing else.
+
+A run depends on (seed, q) and never on timing: outcome i is told before ask i + q is made, however many workers
+there are. Resuming is the same loop, with recorded candidates adopted and answered from the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from engine.evaluation import Evaluator, Outcome
+from engine.executors import Evaluations, Ticket
+from engine.records import Candidate, Record, RecordStore
+from engine.strategies.base import Exhausted, Strategy
+from spaces.errors import RunError
+from spaces.space import Space
+
+PATIENCE = 2000  # records without a single feasible one before a run is given up
+
+
+class _Open(NamedTuple):
+    """An ask that has not been told yet: recorded before, or being evaluated."""
+
+    candidate: Candidate
+    key: str
+    ticket: Ticket | None  # None: the same network came before, or is under way ahead of this one
+    record: Record | None = None
+
+
+class Study:
+    """Runs a strategy against a store.
+
+    Args:
+        space: Decodes what is asked.
+        strategy: Fresh: the records of the store are replayed to it.
+        evaluator: What the evaluations call; answers for look-ups of networks met before.
+        evaluations: Where they run.
+        store: Records so far; new ones are appended.
+        open_asks: q, how many asks are kept open.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        strategy: Strategy,
+        evaluator: Evaluator,
+        evaluations: Evaluations,
+        store: RecordStore,
+        open_asks: int,
+    ) -> None:
+        self._space, self._strategy, self._store = space, strategy, store
+        self._evaluator, self._evaluations = evaluator, evaluations
+        self._open_asks = open_asks
+        self._rejections: Counter[str] = Counter()
+        self._feasible = 0
+        self.exhausted = False
+
+    def run(self, budget: int, on_record: Callable[[Record], None] = lambda record: None) -> None:
+        """Continue until the store holds `budget` records or the space has no more.
+
+        Args:
+            budget: Number of records in the end, those of every status counted.
+            on_record: Called with every record, the replayed ones included, after it was told.
+
+        Raises:
+            RunError: The first 2,000 records hold no feasible network; says what rejected them.
+        """
+        recorded = iter(self._store)
+        replayed = len(self._store)
+        pending: deque[_Open] = deque()
+        waiting: set[str] = set()  # keys under way
+        asked = told = 0
+        while told < budget:
+            while asked < budget and len(pending) < self._open_asks and not self.exhausted:
+                entry = self._adopt(recorded) if asked < replayed else self._ask(waiting)
+                if entry is None:
+                    self.exhausted = True
+                else:
+                    pending.append(entry)
+                    asked += 1
+            if not pending:
+                return
+            entry = pending.popleft()
+            record = entry.record or self._record(entry)
+            waiting.discard(entry.key)
+            if entry.record is None:
+                self._store.append(record)
+            self._strategy.tell(record)
+            told += 1
+            self._watch(record, told)
+            on_record(record)
+
+    def _adopt(self, recorded: Iterator[Record]) -> _Open:
+        record = next(recorded)
+        self._strategy.adopt(record.candidate)
+        return _Open(record.candidate, record.key, None, record)
+
+    def _ask(self, waiting: set[str]) -> _Open | None:
+        try:
+            candidate = self._strategy.ask()
+        except Exhausted:
+            return None
+        key = self._space.decode(candidate.genotype).key
+        if key in waiting or self._store.number_of(key) is not None:
+            return _Open(candidate, key, None)
+        waiting.add(key)
+        return _Open(candidate, key, self._evaluations.start(candidate.genotype, None))
+
+    def _record(self, entry: _Open) -> Record:
+        """The finished record of an open ask, evaluated or taken over from its twin."""
+        number, genotype, parent = entry.candidate
+        if entry.ticket is not None:
+            outcome = self._evaluations.finish(entry.ticket)
+        else:
+            first = self._store.number_of(entry.key)
+            assert first is not None, "its twin was told before"
+            started = time.perf_counter()
+            twin = self._store.read(first)
+            if self._evaluator.shareable:
+                outcome = Outcome(dict(twin.scores), twin.status, twin.reason, 0.0)
+            else:
+                outcome = self._evaluator(genotype, twin.scores)
+            outcome = outcome._replace(seconds=round(time.perf_counter() - started, 6))
+        cached = entry.ticket is None
+        scores, status, reason, seconds = outcome
+        return Record(number, genotype, parent, entry.key, scores, status, reason, cached, seconds)
+
+    def _watch(self, record: Record, told: int) -> None:
+        """Give up on bounds that nothing keeps."""
+        if record.status == "ok":
+            self._feasible += 1
+        elif not self._feasible:
+            reason = record.reason or record.status
+            self._rejections[reason.partition("; ")[2] or reason] += 1
+            if told >= PATIENCE:
+                raise RunError(nothing_feasible(self._rejections, told))
+
+    @property
+    def rejections(self) -> Counter[str]:
+        """While nothing was feasible: how many candidates each bound or failure turned down."""
+        return self._rejections
+
+    @property
+    def feasible(self) -> int:
+        """Number of records that are ok."""
+        return self._feasible
+
+
+def nothing_feasible(rejections: Counter[str], tried: int) -> str:
+    """The message for a run in which no candidate came through."""
+    causes = ", ".join(f"{cause} turned down {count:,}" for cause, count in rejections.most_common(3))
+    return f"none of {tried:,} candidates is feasible: {causes}; loosen the bound or the target"

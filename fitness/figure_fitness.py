@@ -1,0 +1,56 @@
+"""The figures of `fitness.figures` as fitness, each with its unit and direction.
+
+Sizes, memory and μNAS's costs are better when smaller. Parameters, macs, depth and the other counts are the
+field's baselines for accuracy and are better when larger; `--objective macs:min` turns one around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fitness import figures
+from fitness.base import Direction, Needs
+from spaces.network import Network
+
+
+@dataclass(frozen=True)
+class FigureFitness:
+    """One figure under the fitness contract."""
+
+    name: str
+    direction: Direction
+    unit: str
+    function: Callable[..., float]
+    live: bool = False
+    needs: ClassVar[Needs] = "network"
+    positive: ClassVar[bool] = True
+
+    def __call__(self, network: Network) -> float:
+        return self.function(network, live=True) if self.live else self.function(network)
+
+
+def _figure(function: Callable[..., float], direction: Direction, unit: str) -> Callable[..., FigureFitness]:
+    def create(live: bool = False) -> FigureFitness:
+        name = f"{function.__name__}(live=true)" if live else function.__name__
+        return FigureFitness(name, direction, unit, function, live)
+
+    create.__doc__ = function.__doc__
+    return create
+
+
+aleph = _figure(figures.aleph, "max", "tensors")
+bottleneck = _figure(figures.bottleneck, "max", "elements")
+depth = _figure(figures.depth, "max", "layers")
+flash_bytes = _figure(figures.flash_bytes, "min", "bytes")
+log_capacity = _figure(figures.log_capacity, "max", "nats")
+macs = _figure(figures.macs, "max", "multiply-accumulates")
+model_bytes = _figure(figures.model_bytes, "min", "bytes")
+munas_macs = _figure(figures.munas_macs, "min", "operations")
+munas_peak_memory = _figure(figures.munas_peak_memory, "min", "bytes")
+munas_size = _figure(figures.munas_size, "min", "bytes")
+n_relu = _figure(figures.n_relu, "max", "activations")
+params = _figure(figures.params, "max", "parameters")
+peak_live_bytes = _figure(figures.peak_live_bytes, "min", "bytes")
+peak_ram_bytes = _figure(figures.peak_ram_bytes, "min", "bytes")

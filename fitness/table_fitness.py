@@ -1,0 +1,34 @@
+"""A column of a benchmark's table as fitness: `table:cifar10_test_200ep_pct`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from fitness.base import Direction, Needs
+from fitness.table import Table
+from spaces.space import Genotype
+
+_COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "loss")
+
+
+class TableFitness:
+    """The recorded value of an architecture; never shared, each one was trained separately.
+
+    Args:
+        column: Name of the column.
+        table: The opened table.
+        describe: Turns a genotype into the benchmark's architecture string.
+    """
+
+    needs: ClassVar[Needs] = "genotype"
+    positive: ClassVar[bool] = False
+
+    def __init__(self, column: str, table: Table, describe: Callable[[Genotype], str]) -> None:
+        self.name, self.column = f"table:{column}", column
+        self.direction: Direction = "min" if any(word in column for word in _COSTS) else "max"
+        self.unit = "%" if column.endswith("_pct") else "as in the table"
+        self._table, self._describe = table, describe
+
+    def __call__(self, genotype: Genotype) -> float:
+        return self._table.value(self._describe(genotype), self.column)
