@@ -3,17 +3,15 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.search import Result, search
+    from engine.api import Result, resume, search
 
-__all__ = ["Result", "search"]
+__all__ = ["Result", "resume", "search"]
 
 
 def __getattr__(name: str) -> object:
     # Imported on first use: `engine --help` answers before numpy could have been loaded.
     if name in __all__:
-        from engine import search as module
+        from engine import api
 
-        value = getattr(module, name)
-        globals()[name] = value
-        return value
+        return getattr(api, name)
     raise AttributeError(f"module 'engine' has no attribute {name!r}")

@@ -6,12 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import TYPE_CHECKING, NoReturn
 
 from spaces.errors import EngineError, UsageError
 
+if TYPE_CHECKING:
+    from contextlib import closing
+
+    from engine.progress import Progress
+    from engine.setup import Setup
+
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
@@ -30,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("engine: interrupted; continue with `engine resume DIR`", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
 
 
@@ -48,9 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     _add_problem(run)
     run.add_argument("--strategy", metavar="NAME", help="how to search (default: aging)")
-    run.add_argument(
-        "--fitness", metavar="EXPR", help="scores and penalties joined by + (default: trace+gdf)"
-    )
+    run.add_argument("--fitness", metavar="EXPR", help="scores and penalties joined by + (default: trace+gdf)")
     run.add_argument(
         "--objective",
         dest="objectives",
@@ -72,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     resume = commands.add_parser("resume", help="continue a run that was stopped, or give it a larger budget")
     resume.set_defaults(command=_resume)
     resume.add_argument("run", metavar="DIR", help="run folder")
-    resume.add_argument(
-        "--budget", type=int, metavar="N", help="new total number of records (default: the run's)"
-    )
+    resume.add_argument("--budget", type=int, metavar="N", help="new total number of records (default: the run's)")
     _add_running(resume)
 
     front = commands.add_parser("front", help="show the networks of a run that no other beats")
@@ -159,7 +162,7 @@ def _run(options: argparse.Namespace) -> None:
     from engine.config import load_config
     from engine.results.summary import announce, summarise
     from engine.run_folder import default_path
-    from engine.search import run
+    from engine.api import run
     from engine.setup import Setup
 
     config = load_config(options.config, _flags(options))
@@ -178,7 +181,7 @@ def _resume(options: argparse.Namespace) -> None:
 
     from engine.results.summary import announce, summarise
     from engine.run_folder import RunFolder
-    from engine.search import resume
+    from engine.api import resume
     from engine.setup import Setup
 
     folder = RunFolder.read(Path(options.run))
@@ -239,7 +242,7 @@ def _list(options: argparse.Namespace) -> None:
     print(listing(options.what, options.json))
 
 
-def _progress(setup, quiet):  # type: ignore[no-untyped-def]
+def _progress(setup: Setup, quiet: bool) -> closing[Progress]:
     from contextlib import closing
 
     from engine.progress import Progress

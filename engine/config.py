@@ -83,7 +83,7 @@ class RunConfig:
         Raises:
             UsageError: Not three whole numbers of at least 1.
         """
-        parts = self.input_shape.lower().replace("×", "x").split("x")  # noqa: RUF001
+        parts = self.input_shape.lower().replace("×", "x").split("x")
         numbers = [int(part) for part in parts if part.isdecimal() and int(part) > 0]
         if len(parts) != 3 or len(numbers) != 3:
             raise UsageError(

@@ -86,9 +86,7 @@ def split_bound(text: str) -> tuple[str, str, float]:
     """
     match = _BOUND.fullmatch(text)
     if not match:
-        raise UsageError(
-            f"bound {text!r}; expected NAME<=NUMBER or NAME>=NUMBER, e.g. 'peak_ram_bytes<=65536'"
-        )
+        raise UsageError(f"bound {text!r}; expected NAME<=NUMBER or NAME>=NUMBER, e.g. 'peak_ram_bytes<=65536'")
     try:
         limit = float(match["limit"])
     except ValueError:
@@ -108,6 +106,4 @@ def check_bounds(bounds: Sequence[Bound]) -> None:
         for high in bounds:
             same = low.fitness.name == high.fitness.name
             if same and low.sign == ">=" and high.sign == "<=" and low.limit > high.limit:
-                raise UsageError(
-                    f"bounds {low} and {high} leave nothing; expected a lower limit below the upper"
-                )
+                raise UsageError(f"bounds {low} and {high} leave nothing; expected a lower limit below the upper")

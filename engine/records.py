@@ -215,9 +215,7 @@ class RecordStore:
             column = error.colno if isinstance(error, json.JSONDecodeError) else error.start + 1
             raise _damaged(f"{where} column {column}: not JSON", number) from error
         if not isinstance(entry, dict) or entry.keys() != set(_FIELDS):
-            raise _damaged(
-                f"{where} column 1: not a record; expected the fields {', '.join(_FIELDS)}", number
-            )
+            raise _damaged(f"{where} column 1: not a record; expected the fields {', '.join(_FIELDS)}", number)
         for field, right in (
             ("number", entry["number"] == number),
             ("parent", entry["parent"] is None or type(entry["parent"]) is int),

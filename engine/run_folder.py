@@ -57,9 +57,7 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"cannot make run folder {path}: {error.strerror or error}") from error
         store = RecordStore(path / "records.jsonl", write=True)
-        folder = RunFolder(
-            path, config, {k: list(v) for k, v in reference.items()}, "running", current_versions()
-        )
+        folder = RunFolder(path, config, {k: list(v) for k, v in reference.items()}, "running", current_versions())
         folder.save()
         return folder, store
 

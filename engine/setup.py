@@ -66,9 +66,7 @@ class Setup:
         from fitness.table import Table
 
         if self.config.table is None:
-            raise UsageError(
-                "table:COLUMN needs a benchmark table; name its CSV or archive folder with --table"
-            )
+            raise UsageError("table:COLUMN needs a benchmark table; name its CSV or archive folder with --table")
         return Table.open(self.config.table)
 
     def fitness(self, name: str, options: Mapping[str, object] | None = None) -> Fitness:
@@ -87,9 +85,7 @@ class Setup:
             raise UnknownName("fitness", name, known)
         made = FITNESS.create(name, options or {})
         if not isinstance(made, Fitness):
-            raise RunError(
-                f"fitness {name!r} makes {made!r}, which lacks name, direction, unit, needs or a call"
-            )
+            raise RunError(f"fitness {name!r} makes {made!r}, which lacks name, direction, unit, needs or a call")
         return made
 
     def expression(self, text: str) -> Expression:

@@ -54,9 +54,7 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target(
-            "mcu-256k", "generic small device; both budgets wholly for the model", 256 * KB, 64 * KB, 0, 0
-        ),
+        Target("mcu-256k", "generic small device; both budgets wholly for the model", 256 * KB, 64 * KB, 0, 0),
         Target("nucleo-f746zg", "STM32F746, Cortex-M7 at 216 MHz", 1024 * KB, 320 * KB),
         Target("nucleo-l4r5zi", "STM32L4R5, Cortex-M4F at 120 MHz", 2048 * KB, 640 * KB),
         Target("nucleo-f446re", "STM32F446, Cortex-M4F at 180 MHz", 512 * KB, 128 * KB),

@@ -6,7 +6,7 @@ operation belongs to it, flattening only renames a tensor. Knows shapes and life
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,15 +14,26 @@ from typing import NamedTuple
 from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Input, Op, Pool, ReLU, Shape
 from spaces.network import Network
 
+_FOLDING = (Conv, Dense)
 ALIGNMENT_BYTES = 16  # of a tensor in TensorFlow Lite Micro's arena
 
 
 class Kernel(NamedTuple):
-    """One fused operation: the operation that names it, the kernels it reads, its output shape."""
+    """One fused operation.
+
+    Attributes:
+        op: The operation that names it.
+        inputs: Kernels it reads.
+        shape: Its output shape.
+        norms: Batch norms folded into it.
+        relus: ReLUs it applies.
+    """
 
     op: Op
     inputs: tuple[int, ...]
     shape: Shape
+    norms: int
+    relus: int
 
 
 class Tensor(NamedTuple):
@@ -36,24 +47,48 @@ class Tensor(NamedTuple):
 @lru_cache(maxsize=64)
 def fused(network: Network) -> tuple[Kernel, ...]:
     """The kernels of a network in execution order, the input first."""
-    nodes, consumers = network.nodes, network.consumers
-    kernels: list[Kernel] = []
+    ops, reads = network.ops, network.reads
+    norms = [0] * len(ops)
+    relus = [0] * len(ops)
+    heads: list[int] = []  # the node that names each kernel
     place: list[int] = []  # kernel that holds the value of each node
-    for op, inputs, shape in nodes:
+    for node, (op, inputs) in enumerate(zip(ops, network.inputs, strict=True)):
         kind = type(op)
-        if kind is Flatten:
-            place.append(place[inputs[0]])
-            continue
-        if kind is ReLU or kind is BatchNorm:
+        if kind is ReLU or kind is BatchNorm or kind is Flatten:
             source = inputs[0]
-            before = type(nodes[source].op)
-            foldable = before is Conv or before is Dense if kind is BatchNorm else before is not Input
-            if foldable and len(consumers[source]) == 1:
+            if kind is Flatten:
                 place.append(place[source])
                 continue
-        place.append(len(kernels))
-        kernels.append(Kernel(op, tuple([place[source] for source in inputs]), shape))
-    return tuple(kernels)
+            if reads[source] == 1:
+                kernel = place[source]
+                if kind is ReLU:
+                    if source:
+                        relus[kernel] += 1
+                        place.append(kernel)
+                        continue
+                elif type(ops[source]) in _FOLDING:
+                    norms[kernel] += 1
+                    place.append(kernel)
+                    continue
+            if kind is ReLU:
+                relus[len(heads)] += 1
+            else:
+                norms[len(heads)] += 1
+        place.append(len(heads))
+        heads.append(node)
+    all_inputs, shapes = network.inputs, network.shapes
+    return tuple(
+        [
+            Kernel(
+                ops[node],
+                tuple([place[source] for source in all_inputs[node]]),
+                shapes[node],
+                norms[kernel],
+                relus[kernel],
+            )
+            for kernel, node in enumerate(heads)
+        ]
+    )
 
 
 def volume(shape: Shape) -> int:
@@ -72,31 +107,32 @@ def arena_tensors(network: Network) -> tuple[Tensor, ...]:
     first: list[int] = []
     last: list[int] = []
     place: list[int] = []  # buffer that holds the output of each kernel
-    step = 0
+    step = -1
 
-    def run(sources: Sequence[int], elements: int) -> int:
+    def run(elements: int, *sources: int) -> int:
+        """One kernel of the runtime; returns its output buffer."""
         nonlocal step
         step += 1
         for source in sources:
             last[source] = step
-        sizes.append(-(-elements // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
+        sizes.append((elements + ALIGNMENT_BYTES - 1) // ALIGNMENT_BYTES * ALIGNMENT_BYTES)
         first.append(step)
         last.append(step)
         return len(sizes) - 1
 
     kernels = fused(network)
-    for op, inputs, shape in kernels:
+    for op, inputs, shape, _, _ in kernels:
         kind = type(op)
+        elements = shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
         if kind is Input:
-            place.append(run((), volume(shape)))
-            first[0] = last[0] = step = 0
+            place.append(run(elements))
         elif kind is Add:
             total = -1
             for source in inputs:
                 buffer = place[source]
                 if kernels[source].shape != shape:
-                    buffer = run((buffer,), volume(shape))
-                total = buffer if total < 0 else run((total, buffer), volume(shape))
+                    buffer = run(elements, buffer)
+                total = buffer if total < 0 else run(elements, total, buffer)
             place.append(total)
         else:
             buffer = place[inputs[0]]
@@ -104,8 +140,8 @@ def arena_tensors(network: Network) -> tuple[Tensor, ...]:
                 channels, height, width = kernels[inputs[0]].shape
                 if not _same_covers(op, height, width, shape):  # type: ignore[arg-type]
                     pad_h, pad_w = op.padding  # type: ignore[union-attr]
-                    buffer = run((buffer,), channels * (height + 2 * pad_h) * (width + 2 * pad_w))
-            place.append(run((buffer,), volume(shape)))
+                    buffer = run(channels * (height + 2 * pad_h) * (width + 2 * pad_w), buffer)
+            place.append(run(elements, buffer))
     last[place[-1]] = step
     return tuple(map(Tensor, sizes, first, last))
 
@@ -116,9 +152,10 @@ def greedy_arena_bytes(tensors: Sequence[Tensor]) -> int:
     Buffers are placed from large to small (equal sizes: the last created first), each at the lowest offset
     where it overlaps no buffer placed before it that is alive at the same time.
     """
-    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; by offset, equal ones in order
+    offsets: list[int] = []  # of the buffers placed so far, ascending, equal ones in order of placing
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last of each
     top = 0
-    for size, first, last in sorted(reversed(tensors), key=lambda tensor: -tensor.size):
+    for size, first, last in sorted(reversed(tensors), key=_by_size):
         offset = 0
         for other_offset, other_end, other_first, other_last in placed:
             if other_first <= last and first <= other_last:
@@ -126,7 +163,9 @@ def greedy_arena_bytes(tensors: Sequence[Tensor]) -> int:
                     break
                 if other_end > offset:
                     offset = other_end
-        insort(placed, (offset, offset + size, first, last), key=_offset)
+        at = bisect_right(offsets, offset)
+        offsets.insert(at, offset)
+        placed.insert(at, (offset, offset + size, first, last))
         if offset + size > top:
             top = offset + size
     return top
@@ -145,8 +184,8 @@ def live_bytes(tensors: Sequence[Tensor]) -> int:
     return peak
 
 
-def _offset(entry: tuple[int, int, int, int]) -> int:
-    return entry[0]
+def _by_size(tensor: Tensor) -> int:
+    return -tensor.size
 
 
 def _same_covers(op: Conv | Pool, height: int, width: int, shape: Shape) -> bool:

@@ -87,9 +87,7 @@ class Expression:
                 raise UsageError(f"fitness {text!r} names {score.name!r} twice; expected it once")
             scores[score.name] = score
         if not scores:
-            raise UsageError(
-                f"fitness {text!r} has only penalties; expected a score to penalise, e.g. trace+gdf"
-            )
+            raise UsageError(f"fitness {text!r} has only penalties; expected a score to penalise, e.g. trace+gdf")
         self.text = text
         self.scores: tuple[Fitness, ...] = tuple(scores.values())
         self.penalties: tuple[Penalty, ...] = tuple(penalties)

@@ -28,6 +28,7 @@ class FigureFitness:
     positive: ClassVar[bool] = True
 
     def __call__(self, network: Network) -> float:
+        """The figure of a network."""
         return self.function(network, live=True) if self.live else self.function(network)
 
 

@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 from fitness.deploy import arena_tensors, fused, greedy_arena_bytes, live_bytes, volume
 from fitness.schedule import PeakMemory, Step, minimum_peak
-from spaces.layers import Add, BatchNorm, Conv, Dense, Input, Pool, ReLU, Zero
+from spaces.layers import Add, Conv, Dense, Pool, Zero
 from spaces.network import Network
+
+_UNLIMITED = 1 << 62
 
 
 class _Totals(NamedTuple):
@@ -30,37 +32,37 @@ class _Totals(NamedTuple):
 def _totals(network: Network) -> _Totals:
     n_relu = params = macs = weight_bytes = biases = tensors = 0
     log_capacity = 0.0
-    nodes, consumers = network.nodes, network.consumers
-    for op, inputs, shape in nodes:
+    kernels = fused(network)
+    for op, inputs, shape, norms, relus in kernels:
         kind = type(op)
-        if kind is ReLU:
-            n_relu += volume(shape)
-        elif kind is Conv or kind is Dense:
+        channels = shape[0]
+        if relus:
+            n_relu += relus * (channels * shape[1] * shape[2] if len(shape) == 3 else channels)
+        if kind is Conv or kind is Dense:
             if kind is Conv:
-                kernel = op.kernel  # type: ignore[union-attr]
-                fan_in = nodes[inputs[0]].shape[0] // op.groups * kernel[0] * kernel[1]  # type: ignore[union-attr]
-                weights = shape[0] * fan_in
+                (height, width), groups = op.kernel, op.groups  # type: ignore[union-attr]
+                weights = channels * (kernels[inputs[0]].shape[0] // groups) * height * width
                 macs += weights * shape[1] * shape[2]
             else:
-                weights = shape[0] * nodes[inputs[0]].shape[0]
+                weights = channels * volume(kernels[inputs[0]].shape)
                 macs += weights
             params += weights
             weight_bytes += weights
             tensors += 1
             log_capacity += log(weights)
             if op.bias:  # type: ignore[union-attr]
-                params += shape[0]
-                biases += shape[0]
+                params += channels
                 tensors += 1
-        elif kind is BatchNorm:
-            params += 2 * shape[0]
+            if norms:
+                params += 2 * channels * norms
+                tensors += 2 * norms
+                biases += channels
+            elif op.bias:  # type: ignore[union-attr]
+                biases += channels
+        elif norms:  # a scale and a shift that no layer can take in
+            params += 2 * channels
+            weight_bytes += 2 * channels
             tensors += 2
-            source = inputs[0]
-            before = nodes[source].op
-            if isinstance(before, (Conv, Dense)) and len(consumers[source]) == 1:
-                biases += 0 if before.bias else shape[0]
-            else:
-                weight_bytes += 2 * shape[0]  # a scale and a shift that no layer can take in
     return _Totals(n_relu, params, macs, weight_bytes, biases, tensors, log_capacity)
 
 
@@ -103,11 +105,11 @@ def log_capacity(network: Network, live: bool = False) -> float:
 
 def depth(network: Network, live: bool = False) -> int:
     """Largest number of convolution and dense layers on one path from input to output."""
-    network = network.live if live else network
     depths: list[int] = []
-    for op, inputs, _ in network.nodes:
-        below = max([depths[source] for source in inputs], default=0)
-        depths.append(below + (type(op) is Conv or type(op) is Dense))
+    for op, inputs, _, _, _ in fused(network.live if live else network):
+        below = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs], default=0)
+        kind = type(op)
+        depths.append(below + 1 if kind is Conv or kind is Dense else below)
     return depths[-1]
 
 
@@ -117,28 +119,23 @@ def bottleneck(network: Network, live: bool = False) -> int:
     Maximum over the branches of a sum, minimum along a chain; the input and dense layers do not count. Zero if
     no information passes. A network that flattens its input at once has that input for its only map.
     """
-    network = network.live if live else network
-    nodes = network.nodes
-    unbounded = volume(nodes[0].shape)
-    widths: list[int | None] = []  # None: nothing but the input so far, so nothing to take a minimum of
-    for op, inputs, shape in nodes:
-        kind = type(op)
-        if kind is Input:
-            widths.append(None)
-        elif kind is Zero:
-            widths.append(0)
-        elif len(shape) == 1:
-            widths.append(max([_or(widths[source], unbounded) for source in inputs]))
-        elif len(inputs) == 1:
-            here, below = shape[0] * shape[1] * shape[2], widths[inputs[0]]
-            widths.append(here if below is None or here < below else below)
+    kernels = fused(network.live if live else network)
+    image = volume(kernels[0].shape)
+    widths: list[int] = []
+    for op, inputs, shape, _, _ in kernels:
+        if len(inputs) == 1:
+            width = widths[inputs[0]]
+            if len(shape) == 3:
+                here = shape[0] * shape[1] * shape[2]
+                if here < width:
+                    width = here
+            widths.append(0 if type(op) is Zero else width)
+        elif inputs:
+            widest = max([widths[source] for source in inputs])
+            widths.append(min(widest, volume(shape)) if len(shape) == 3 else widest)
         else:
-            widths.append(min(max([_or(widths[source], unbounded) for source in inputs]), volume(shape)))
-    return _or(widths[-1], unbounded)
-
-
-def _or(width: int | None, otherwise: int) -> int:
-    return otherwise if width is None else width
+            widths.append(_UNLIMITED)  # the input itself does not count
+    return image if widths[-1] == _UNLIMITED else widths[-1]
 
 
 def peak_ram_bytes(network: Network, live: bool = False) -> int:
@@ -163,7 +160,7 @@ def munas_macs(network: Network, live: bool = False) -> int:
     """Operations as μNAS counts them: macs, one per pooled element, terms - 1 per element of a sum."""
     network = network.live if live else network
     total = _totals(network).macs
-    for op, inputs, shape in network.nodes:
+    for op, inputs, shape, _, _ in fused(network):
         if isinstance(op, Pool):
             total += volume(shape) * op.kernel[0] * op.kernel[1]
         elif type(op) is Add:
@@ -188,7 +185,7 @@ def munas_peak(network: Network, input: bool = False) -> PeakMemory:
     """`munas_peak_memory`, and whether it is exact or an upper bound (state cap reached)."""
     kernels = fused(network)
     steps: list[Step] = []
-    for op, inputs, shape in kernels:
+    for op, inputs, shape, _, _ in kernels:
         if type(op) is Add:
             fitting = tuple([source for source in inputs if kernels[source].shape == shape])
             steps.append(Step(inputs, volume(shape), fitting))

@@ -5,7 +5,6 @@ The module computes exactly the graph, dead branches included, so that what is c
 
 from __future__ import annotations
 
-
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,8 +32,7 @@ class LoweredNetwork(nn.Module):
         # After which node a value is last read, so that a forward holds no more than it needs.
         last = [max(users, default=index) for index, users in enumerate(network.consumers)]
         self._frees = [
-            [source for source in set(node.inputs) if last[source] == index]
-            for index, node in enumerate(nodes)
+            [source for source in set(node.inputs) if last[source] == index] for index, node in enumerate(nodes)
         ]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -86,9 +84,7 @@ def _module(op: Op, shapes: list[Shape]) -> nn.Module:
         case Pool("max", kernel, stride, padding, rounding):
             return nn.MaxPool2d(kernel, stride, padding, ceil_mode=rounding == "ceil")
         case Pool(_, kernel, stride, padding, rounding):
-            return nn.AvgPool2d(
-                kernel, stride, padding, ceil_mode=rounding == "ceil", count_include_pad=False
-            )
+            return nn.AvgPool2d(kernel, stride, padding, ceil_mode=rounding == "ceil", count_include_pad=False)
         case BatchNorm():
             return nn.BatchNorm2d(shapes[0][0]) if len(shapes[0]) == 3 else nn.BatchNorm1d(shapes[0][0])
         case ReLU():

@@ -40,12 +40,10 @@ class Quantiles:
                 self._q.append((below + 0.5) / (len(values) + 1))
         tenth = max(1, len(values) // 10)
         self._low_slope = self._slope(0, bisect_right(self._points, values[tenth]) - 1)
-        self._high_slope = self._slope(
-            bisect_right(self._points, values[-1 - tenth]) - 1, len(self._points) - 1
-        )
+        self._high_slope = self._slope(bisect_right(self._points, values[-1 - tenth]) - 1, len(self._points) - 1)
 
     def log_q(self, value: float) -> float:
-        """ln q of a raw value, larger for better."""
+        """The ln q of a raw value, larger for better."""
         points, q = self._points, self._q
         if value <= points[0]:
             return log(q[0]) + self._low_slope * (value - points[0])

@@ -314,76 +314,94 @@ class _Fork:
             )
         )
         self.left = cap
-        while proven < reached:
-            missing = self._missing(proven, end)
-            if missing == proven:
-                break
-            if self.left < 0:
-                return proven, False, cap
-            proven = missing
-        return proven, True, cap - self.left
+        probes = 0
+        while proven < reached and self.left >= 0:
+            bound = proven if probes < 3 else (proven + reached) // 2
+            peak = self._probe(bound, end)
+            if peak <= bound:
+                reached = max(peak, proven)
+            else:
+                proven = peak
+            probes += 1
+        return proven, self.left >= 0, cap - max(self.left, 0)
 
-    def _missing(self, bound: int, live: int) -> int:
-        """Return `bound` if some order keeps within it, else the least bound that lets more happen."""
-        fixed, shared, chains = self.fixed, self.shared, self.chains
-        top = [len(chain.held) - 1 for chain in chains]
+    def _probe(self, bound: int, live: int) -> int:
+        """Return the peak of an order that keeps within `bound`, else the least bound that may allow one."""
+        top = [len(chain.held) - 1 for chain in self.chains]
         missing = NEVER
+        peak = live
         taken = 0
         for need, change, name in self.drops:
             if live + need > bound:
                 missing = live + need
                 break
+            peak = max(peak, live + need)
             live += change
             top[name] -= 1
             taken += 1
-        todo = [tuple(top)]
+        for opener, chain in enumerate(self.chains):
+            if self.chains.index(chain) < opener:
+                continue  # as good as its twin
+            least = self._open(bound, live, top, opener, self.drops[taken:])
+            if least <= bound:
+                return max(peak, least)
+            missing = min(missing, least)
+        return missing
+
+    def _open(
+        self, bound: int, live: int, top: list[int], opener: int, drops: list[tuple[int, int, int]]
+    ) -> int:
+        """Return what `_probe` does, for one opener and from the state after the first drops."""
+        chains, lowest, base = self.chains, self.lowest, self.fixed + self.shared
+        missing = NEVER
+        stops = list(top)
+        for name, chain in enumerate(chains):
+            while name != opener and base + chain.hill[stops[name]] > bound:
+                missing = min(missing, base + chain.hill[stops[name]])
+                if not 1 < stops[name] <= lowest[name]:
+                    return missing
+                stops[name] -= 1
+        todo = [tuple(stops)]
         seen = set(todo)
         while todo:
-            if self.left == 0:
+            if self.left <= 0:
                 self.left = -1
-                return bound
+                return bound + 1
             self.left -= 1
-            stops = todo.pop()
-            everything = fixed + shared
-            falls = self.drops[taken:]
-            for name, (chain, stop, lowest) in enumerate(zip(chains, stops, self.lowest, strict=True)):
-                everything += chain.held[stop]
-                need = chain.hill[min(stop, lowest)] - chain.held[min(stop, lowest)]
-                if stop > lowest:  # its drops come first and may need more
-                    need = max(need, chain.hill[lowest + 1] - chain.held[lowest + 1])
-                falls.append((need, -chain.held[min(stop, lowest)], name))
+            state = todo.pop()
+            needed = self._opening(bound, live, top, state, opener)
+            if needed > bound:
+                missing = min(missing, needed)
+                continue
+            rest = base
+            falls = [drop for drop in drops if drop[2] != opener]
+            for name, (chain, stop) in enumerate(zip(chains, state, strict=True)):
+                if name != opener:
+                    rest += chain.held[stop]
+                    final = min(stop, lowest[name])
+                    need = chain.hill[final] - chain.held[final]
+                    if stop > final:  # its drops come first and may need more
+                        need = max(need, chain.hill[final + 1] - chain.held[final + 1])
+                    falls.append((need, -chain.held[final], name))
             falls.sort()
-            for opener, chain in enumerate(chains):
-                rest = everything - chain.held[stops[opener]]
-                needed = rest + chain.hill[1]
-                if needed <= bound:
-                    needed = self._opening(bound, live, top, stops, opener)
-                if needed > bound:
-                    missing = min(missing, needed)
-                    continue
-                for place, (need, change, name) in enumerate(falls):
-                    if name != opener:
-                        if rest + need > bound:
-                            break
-                        rest += change
-                else:
-                    return bound
-                missing = min(missing, rest + need)
-                stuck = []
-                for need, change, name in falls[place:]:
-                    if name != opener:
-                        alone = fixed + shared + need - change
-                        if alone > bound:
-                            missing = min(missing, alone)
-                            stuck = [name]
-                            break
-                        stuck.append(name)
-                for name in stuck:
-                    if 1 < stops[name] <= self.lowest[name]:
-                        further = (*stops[:name], stops[name] - 1, *stops[name + 1 :])
-                        if further not in seen:
-                            seen.add(further)
-                            todo.append(further)
+            peak = needed
+            for place, (need, change, _) in enumerate(falls):
+                if rest + need > bound:
+                    missing = min(missing, rest + need)
+                    break
+                peak = max(peak, rest + need)
+                rest += change
+            else:
+                return peak
+            twins: list[tuple[int, _Chain]] = []
+            for _, _, name in falls[place:]:
+                twin = state[name], chains[name]
+                if 1 < state[name] <= lowest[name] and twin not in twins:
+                    twins.append(twin)
+                    further = (*state[:name], state[name] - 1, *state[name + 1 :])
+                    if further not in seen:
+                        seen.add(further)
+                        todo.append(further)
         return missing
 
     def _opening(self, bound: int, live: int, top: list[int], stops: tuple[int, ...], opener: int) -> int:

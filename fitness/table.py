@@ -215,17 +215,13 @@ class _CsvSource:
         rows = self._rows()
         line, header = next(rows, (1, []))
         if not header:
-            raise RunError(
-                f"{path} is empty; expected a header 'index,arch_str,…' and a line per architecture"
-            )
+            raise RunError(f"{path} is empty; expected a header 'index,arch_str,…' and a line per architecture")
         for name in _KEYS:
             if name not in header:
                 raise self._wrong(line, f"no column {name!r} in the header {','.join(header)[:200]!r}")
         for name in header:
             if not name or header.count(name) > 1:
-                raise self._wrong(
-                    line, f"the column name {name!r} is empty or occurs {header.count(name)} times"
-                )
+                raise self._wrong(line, f"the column name {name!r} is empty or occurs {header.count(name)} times")
         self.columns = tuple(name for name in header if name not in _KEYS)
         if not self.columns:
             raise self._wrong(line, "no number column beside 'index' and 'arch_str'")
@@ -310,9 +306,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); expected a readable CSV file") from error
     if data.startswith(b"BZh"):
-        raise UsageError(
-            f"{path} is a file of an official archive, not a CSV table; give its folder ('…-simple')"
-        )
+        raise UsageError(f"{path} is a file of an official archive, not a CSV table; give its folder ('…-simple')")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

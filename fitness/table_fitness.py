@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from fitness.base import Direction, Needs
 from fitness.table import Table
@@ -21,14 +20,13 @@ class TableFitness:
         describe: Turns a genotype into the benchmark's architecture string.
     """
 
-    needs: ClassVar[Needs] = "genotype"
-    positive: ClassVar[bool] = False
-
     def __init__(self, column: str, table: Table, describe: Callable[[Genotype], str]) -> None:
         self.name, self.column = f"table:{column}", column
         self.direction: Direction = "min" if any(word in column for word in _COSTS) else "max"
+        self.needs: Needs = "genotype"
         self.unit = "%" if column.endswith("_pct") else "as in the table"
         self._table, self._describe = table, describe
 
     def __call__(self, genotype: Genotype) -> float:
+        """The recorded value of an architecture."""
         return self._table.value(self._describe(genotype), self.column)

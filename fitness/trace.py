@@ -33,9 +33,11 @@ class Trace:
 
     @property
     def name(self) -> str:
+        """What its values are recorded under."""
         return "trace(live=true)" if self.live else "trace"
 
     def __call__(self, network: Network) -> int:
+        """N_A * K of a network."""
         return BATCH * n_relu(network, live=self.live)
 
 

@@ -9,8 +9,10 @@ refinement, as in McKay's nauty, 1981), so equal keys mean isomorphic graphs up 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from itertools import pairwise
+from struct import pack
 
 from spaces.layers import Op, Shape
 
@@ -18,77 +20,82 @@ Inputs = tuple[int, ...]
 
 
 def canonical_order(
-    ops: Sequence[Op], inputs: Sequence[Inputs], shapes: Sequence[Shape], colours: Sequence[int]
+    ops: Sequence[Op], inputs: Sequence[Inputs], shapes: Sequence[Shape], reads: Sequence[int], output: int
 ) -> list[int]:
-    """Node indices in canonical execution order.
+    """Node indices in canonical execution order, the output last.
 
     Args:
-        ops: Operation of each node; a node comes after its inputs, the last node is the output.
+        ops: Operation of each node; a node comes after its inputs.
         inputs: Indices of the nodes each node reads.
         shapes: Output shape of each node.
-        colours: Forward colour of each node, from `colour`.
+        reads: How often each node is read.
+        output: Index of the output.
     """
-    consumers: list[list[int]] = [[] for _ in ops]
-    for node, sources in enumerate(inputs):
-        for source in sources:
-            consumers[source].append(node)
-    labels: Sequence[int] = colours
-    if len(set(labels)) < len(labels):
-        labels = _distinguish(ops, inputs, consumers, labels)
-    ranks = _join_ranks(ops, inputs, shapes, labels)
+    ranks, tie = _join_ranks(ops, inputs, shapes, reads, None)
+    dead_ends = [node for node, count in enumerate(reads) if not count and node != output]
+    if tie or dead_ends:
+        labels = _labels(ops, inputs)
+        ranks, _ = _join_ranks(ops, inputs, shapes, reads, labels)
+        dead_ends.sort(key=labels.__getitem__)
     order: list[int] = []
     seen = [False] * len(ops)
-    output = len(ops) - 1
     _visit(output, inputs, ranks, seen, order)
-    if len(order) < len(ops):  # dead ends are executed too, just before the output
-        last = order.pop()
-        for node in sorted(range(len(ops)), key=labels.__getitem__):
-            if not consumers[node] and not seen[node]:
-                _visit(node, inputs, ranks, seen, order)
-        order.append(last)
+    if dead_ends:  # they are executed too, just before the output
+        order.pop()
+        for node in dead_ends:
+            _visit(node, inputs, ranks, seen, order)
+        order.append(output)
     return order
-
-
-def colour(op: Op, sources: tuple[int, ...]) -> int:
-    """Hash of an operation and the colours of what it reads; the order of a sum's terms does not count."""
-    if op.commutative and len(sources) > 1:
-        sources = tuple(sorted(sources))
-    return hash((op.code, sources))  # a hash of integers only: equal in every process
 
 
 def digest(ops: Sequence[Op], inputs: Sequence[Inputs]) -> str:
     """32 hexadecimal digits naming the graph, given in canonical order."""
-    text = ";".join([f"{op.token}{sources}" for op, sources in zip(ops, inputs, strict=True)])
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    numbers = [op.code for op in ops]
+    for sources in inputs:
+        numbers.append(len(sources))
+        numbers += sources
+    return blake2b(pack(f"<{len(numbers)}q", *numbers), digest_size=16).hexdigest()
 
 
 def _visit(
-    root: int, inputs: Sequence[Inputs], ranks: dict[int, Inputs], seen: list[bool], order: list[int]
+    root: int, inputs: Sequence[Inputs], ranks: Mapping[int, Inputs], seen: list[bool], order: list[int]
 ) -> None:
-    """Append `root` and everything it needs, depth first, without recursion."""
-    stack = [root]
+    """Append `root` and everything it needs, depth first; whole chains at a time, without recursion."""
+    stack: list[int | list[int]] = [root]
     while stack:
-        node = stack[-1]
-        if seen[node]:
-            stack.pop()
+        item = stack.pop()
+        if isinstance(item, list):
+            order += reversed(item)
             continue
-        for source in ranks.get(node) or inputs[node]:
-            if not seen[source]:
-                stack.append(source)
+        chain = []
+        while not seen[item]:
+            seen[item] = True
+            chain.append(item)
+            sources = inputs[item]
+            if len(sources) != 1:
+                stack.append(chain)
+                stack += reversed(ranks.get(item, ()))
                 break
+            item = sources[0]
         else:
-            seen[node] = True
-            order.append(node)
-            stack.pop()
+            order += reversed(chain)
 
 
 def _join_ranks(
-    ops: Sequence[Op], inputs: Sequence[Inputs], shapes: Sequence[Shape], labels: Sequence[int]
-) -> dict[int, Inputs]:
-    """For every join, the order in which its inputs are to be computed."""
-    need: list[int] = []  # elements live while a node is computed from scratch, as if nothing were shared
+    ops: Sequence[Op],
+    inputs: Sequence[Inputs],
+    shapes: Sequence[Shape],
+    reads: Sequence[int],
+    labels: Sequence[int] | None,
+) -> tuple[dict[int, Inputs], bool]:
+    """For every join, the order in which its inputs are to be computed, and whether labels are needed to decide.
+
+    What a branch needs is counted from where it forks off: what is read elsewhere too is there anyway.
+    """
+    need: list[int] = []  # elements alive while a node is computed
     sizes: list[int] = []
     ranks: dict[int, Inputs] = {}
+    tie = False
     for node, sources in enumerate(inputs):
         shape = shapes[node]
         size = shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
@@ -96,19 +103,64 @@ def _join_ranks(
         if len(sources) == 1:
             source = sources[0]
             both = sizes[source] + size
-            below = need[source]
-            need.append(below if below > both else both)
+            if reads[source] == 1 and need[source] > both:
+                need.append(need[source])
+            else:
+                need.append(both)
         elif not sources:
             need.append(size)
         else:
-            unique = sorted(set(sources), key=lambda s: (sizes[s] - need[s], labels[s]))
+            keys = {source: sizes[source] - need[source] for source in sources}
+            if len(set(keys.values())) == len(keys):
+                unique = sorted(keys, key=keys.__getitem__)
+            elif labels is None:
+                unique, undecided = _by_chain(keys, ops, inputs, reads)
+                tie = tie or undecided
+            else:
+                unique = sorted(keys, key=lambda source: (keys[source], labels[source]))
             ranks[node] = tuple(unique)
             held = peak = 0
             for source in unique:
                 peak = max(peak, held + need[source])
                 held += sizes[source]
             need.append(max(peak, held + size))
-    return ranks
+    return ranks, tie
+
+
+def _by_chain(
+    keys: Mapping[int, int], ops: Sequence[Op], inputs: Sequence[Inputs], reads: Sequence[int]
+) -> tuple[list[int], bool]:
+    """The inputs of a join by key, then by the operations of the chain behind each.
+
+    Equal chains from one node are interchangeable. Equal chains from different nodes leave it undecided.
+    """
+    marks: dict[int, tuple[int, list[int]]] = {}
+    starts: dict[int, int] = {}
+    for source, key in keys.items():
+        codes, node = [], source
+        while reads[node] == 1 and len(inputs[node]) == 1:
+            codes.append(ops[node].code)
+            node = inputs[node][0]
+        marks[source], starts[source] = (key, codes), node
+    order = sorted(keys, key=marks.__getitem__)
+    undecided = any(marks[a] == marks[b] and starts[a] != starts[b] for a, b in pairwise(order))
+    return order, undecided
+
+
+def _labels(ops: Sequence[Op], inputs: Sequence[Inputs]) -> list[int]:
+    """A number for every node, different for any two, that depends on the graph alone."""
+    colours: list[int] = []
+    consumers: list[list[int]] = [[] for _ in ops]
+    for node, sources in enumerate(inputs):
+        below = [colours[source] for source in sources]
+        if ops[node].commutative:
+            below.sort()
+        colours.append(hash((ops[node].code, tuple(below))))  # of integers only: equal in every process
+        for source in sources:
+            consumers[source].append(node)
+    if len(set(colours)) == len(colours):
+        return colours
+    return _distinguish(ops, inputs, consumers, colours)
 
 
 def _distinguish(
@@ -139,7 +191,7 @@ def _segments(inputs: Sequence[Inputs], consumers: Sequence[list[int]]) -> list[
         if reach <= node:  # nothing before this node is read behind it
             cuts.append(node)
         reach = max(reach, *consumers[node], node) if consumers[node] else reach
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def _settle(
@@ -224,9 +276,7 @@ def _refine(
         distinct = now
 
 
-def _certificate(
-    ops: Sequence[Op], inputs: Sequence[Inputs], labels: Sequence[int]
-) -> list[tuple[int, Inputs]]:
+def _certificate(ops: Sequence[Op], inputs: Sequence[Inputs], labels: Sequence[int]) -> list[tuple[int, Inputs]]:
     """The graph written down in the order of its labels; equal certificates mean isomorphic graphs."""
     place = {node: rank for rank, node in enumerate(sorted(range(len(ops)), key=labels.__getitem__))}
     written = []

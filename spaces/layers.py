@@ -25,6 +25,7 @@ class Operation:
     """Common to all operations: a stable text and number, equal in every process."""
 
     commutative: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False  # one input, whose shape is the output's
 
     @cached_property
     def token(self) -> str:
@@ -101,6 +102,8 @@ class Pool(Operation):
 class BatchNorm(Operation):
     """Batch normalisation with a learnable scale and shift per channel."""
 
+    elementwise: ClassVar[bool] = True
+
     def out_shape(self, shape: Shape) -> Shape:
         return shape
 
@@ -108,6 +111,8 @@ class BatchNorm(Operation):
 @dataclass(frozen=True)
 class ReLU(Operation):
     """max(x, 0), element by element."""
+
+    elementwise: ClassVar[bool] = True
 
     def out_shape(self, shape: Shape) -> Shape:
         return shape
@@ -133,6 +138,8 @@ class Add(Operation):
 @dataclass(frozen=True)
 class Zero(Operation):
     """x * 0: keeps the shape and the dependency, passes no information (NAS-Bench-201's `none`)."""
+
+    elementwise: ClassVar[bool] = True
 
     def out_shape(self, shape: Shape) -> Shape:
         return shape

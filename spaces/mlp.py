@@ -41,6 +41,7 @@ class MlpSpace(Space):
         self.binary_output = binary_output
 
     def build(self, choose: Choose) -> Network:
+        """See `Space.build`."""
         net = NetworkBuilder(self.channels_first)
         x = net.add(Flatten(), net.input)
         for layer in range(int(choose("layers", LAYERS))):

@@ -100,6 +100,7 @@ class MunasSpace(Space):
         return read_unas(genotype, input_shape, num_classes, pool_rounding)
 
     def build(self, choose: Choose) -> Network:
+        """See `Space.build`."""
         net = NetworkBuilder(self.channels_first)
         serial_input = net.input  # what the last serial block reads; branches start there too
         pending = [net.input]
@@ -128,15 +129,11 @@ class MunasSpace(Space):
         count = int(choose(LAYERS_OF[b], LAYERS))
         for layer in range(count):
             x = self._layer(net, choose, b, layer, x, channels if layer == count - 1 else None)
-        if (
-            choose(FIELD_OF[b][count - 1][0], KIND) == "dwconv"
-        ):  # it cannot set its width: a 1x1 convolution does
+        if choose(FIELD_OF[b][count - 1][0], KIND) == "dwconv":  # it cannot set its width: a 1x1 convolution does
             x = net.add(self._conv(channels, 1, 1, 1), x)
         return x
 
-    def _layer(
-        self, net: NetworkBuilder, choose: Choose, b: int, layer: int, x: int, channels: int | None
-    ) -> int:
+    def _layer(self, net: NetworkBuilder, choose: Choose, b: int, layer: int, x: int, channels: int | None) -> int:
         """[2x2 max pool] -> convolution -> [batch norm] -> [ReLU]; `channels` overrides the width."""
         kind_, kernel_, filters_, stride2_, prepool_, bn_, relu_ = FIELD_OF[b][layer]
         kind = choose(kind_, KIND)
@@ -198,4 +195,4 @@ class MunasSpace(Space):
     def _move(self, genotype: Genotype, rng: Random) -> Genotype:
         from spaces.munas_moves import morph
 
-        return self.repair(morph(genotype, self.input_shape[2], self.dense.low, rng), rng)
+        return self.replay(morph(genotype.to_dict(), self.input_shape[2], self.dense.low, rng))

@@ -7,7 +7,6 @@ layer) are left out, which equals redrawing them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -31,7 +30,7 @@ from spaces.munas import (
     UNITS,
     UNITS_OF,
 )
-from spaces.space import Domain, Value
+from spaces.space import Domain, Integer, Value
 
 Layer = dict[str, Value]
 
@@ -53,101 +52,153 @@ class _Block:
     layers: list[Layer]
 
 
-def morph(
-    genotype: Mapping[str, Value], image_channels: int, min_dense: int, rng: Random
+def morph(genotype: dict[str, Value], image_channels: int, min_dense: int, rng: Random) -> dict[str, Value]:
+    """The choices of one random child, in the order in which the space asks for them."""
+    moves = _count_moves(genotype, min_dense)
+    drawn = _below(rng, sum(count for count, _, _ in moves))
+    place = 0
+    while drawn >= moves[place][0]:
+        drawn -= moves[place][0]
+        place += 1
+    _, block, layer = moves[place]
+    if layer >= 0:
+        return _change_layer(genotype, block, layer, drawn, image_channels, rng)
+    if block >= 0:
+        return _change_block(genotype, block, drawn, image_channels, rng)
+    return _change_rest(genotype, drawn, image_channels, min_dense, rng)
+
+
+def _count_moves(genotype: dict[str, Value], min_dense: int) -> list[tuple[int, int, int]]:
+    """Number of children by place: (count, block, layer), layer -1 for the block itself, block -1 for the rest."""
+    moves = [(len(_rest_moves(genotype, min_dense)), -1, -1)]
+    for b in range(int(genotype["blocks"])):
+        layers = int(genotype[LAYERS_OF[b]])
+        moves.append((len(_block_moves(genotype, b)), b, -1))
+        for layer in range(layers):
+            _, kernel, filters, stride2, _, _, _ = FIELD_OF[b][layer]
+            count = 5  # batch norm, ReLU, pooling before, two other kinds
+            if stride2 in genotype:
+                count += 2 if genotype[kernel] != 5 else 3
+            if filters in genotype:
+                width = int(genotype[filters])
+                count += 6 if 5 < width < 124 else len(_steps(width, FILTER_STEPS, FILTERS))
+            moves.append((count, b, layer))
+    return moves
+
+
+def _change_layer(
+    genotype: dict[str, Value], b: int, index: int, drawn: int, image_channels: int, rng: Random
 ) -> dict[str, Value]:
-    """The choices of one random child, complete but for genes its structure does not ask for."""
+    kind, kernel, filters, stride2, prepool, norm, relu = FIELD_OF[b][index]
+    child = dict(genotype)
+    moves: list[tuple[str, int]] = [(norm, 0), (relu, 0), (prepool, 0)]
+    if stride2 in genotype:
+        moves.append((stride2, 0))
+        moves += [(kernel, step) for step in _steps(int(genotype[kernel]), (-2, 2), KERNEL)]
+    if filters in genotype:
+        moves += [(filters, step) for step in _steps(int(genotype[filters]), FILTER_STEPS, FILTERS)]
+    if drawn < len(moves):
+        name, step = moves[drawn]
+        child[name] = int(child[name]) + step if step else not child[name]
+        return child
+    others = [other for other in KIND.options if other != genotype[kind]]
     blocks = _read_blocks(genotype, image_channels)
-    units = [int(genotype[UNITS_OF[d]]) for d in range(int(genotype["dense"]))]
-    pool = str(genotype["pool"])
-    pool_size = int(genotype["pool.size"]) if pool != "none" else 0
+    blocks[b].layers[index] = _random_layer(rng, others[drawn - len(moves)])
+    return _write(blocks, genotype)
 
-    # (what, block or dense layer, layer, step): the children, listed before one is drawn, none of them built.
-    moves: list[tuple[str, int, int, int]] = [("pool", 0, 0, 0)]
-    add = moves.append
-    if len(blocks) > 1:
-        add(("remove block", -1, 0, 0))
-    if len(blocks) < MAX_BLOCKS:
-        add(("append block", 0, 0, 0))
-    last_block = len(blocks) - 1
-    for b, block in enumerate(blocks):
-        count = len(block.layers)
-        if b:
-            add(("branch", b, 0, 0))
-        if count > 1:
-            add(("remove layer", b, 0, 0))
-        elif last_block:
-            add(("remove block", b, 0, 0))
-        if count < MAX_LAYERS:
-            add(("insert layer", b, 0, 0))
-        for i, layer in enumerate(block.layers):
-            moves += [
-                ("bn", b, i, 0),
-                ("relu", b, i, 0),
-                ("prepool", b, i, 0),
-                ("kind", b, i, 0),
-                ("kind", b, i, 1),
-            ]
-            kind = layer["kind"]
-            if kind != "dwconv" and not (block.branch and i == count - 1):
-                width = int(layer["filters"])
-                moves += [
-                    ("filters", b, i, step) for step in FILTER_STEPS if 1 <= width + step <= FILTERS.high
-                ]
-            if kind != "conv1x1":
-                kernel = int(layer["kernel"])
-                moves += [("kernel", b, i, step) for step in (-2, 2) if 3 <= kernel + step <= 7]
-                add(("stride2", b, i, 0))
-    if pool != "none":
-        add(("pool kind", 0, 0, 0))
-        moves += [("pool size", 0, 0, step) for step in (-2, 2) if 2 <= pool_size + step <= 6]
-    if len(units) > min_dense:
-        add(("remove dense", 0, 0, 0))
-    if len(units) < MAX_DENSE:
-        add(("append dense", 0, 0, 0))
-    for d, width in enumerate(units):
-        moves += [("units", d, 0, step) for step in UNIT_STEPS if UNITS.low <= width + step <= UNITS.high]
 
-    what, place, index, step = moves[_below(rng, len(moves))]
-    match what:
-        case "remove block":
-            _remove_block(blocks, _below(rng, len(blocks)) if place < 0 else place)
-        case "append block":
-            blocks.append(_Block(BRANCH.draw(rng.random()), [_random_layer(rng)]))
+def _block_moves(genotype: dict[str, Value], b: int) -> list[str]:
+    layers = int(genotype[LAYERS_OF[b]])
+    moves = ["branch"] if b else []
+    if layers > 1:
+        moves.append("remove layer")
+    elif int(genotype["blocks"]) > 1:
+        moves.append("remove block")
+    if layers < MAX_LAYERS:
+        moves.append("insert layer")
+    return moves
+
+
+def _change_block(
+    genotype: dict[str, Value], b: int, drawn: int, image_channels: int, rng: Random
+) -> dict[str, Value]:
+    blocks = _read_blocks(genotype, image_channels)
+    layers = blocks[b].layers
+    match _block_moves(genotype, b)[drawn]:
         case "branch":
-            blocks[place].branch = not blocks[place].branch
+            blocks[b].branch = not blocks[b].branch
         case "remove layer":
-            del blocks[place].layers[_below(rng, len(blocks[place].layers))]
+            del layers[_below(rng, len(layers))]
+        case "remove block":
+            _remove_block(blocks, b)
         case "insert layer":
-            layers = blocks[place].layers
             layers.insert(_below(rng, len(layers)), _random_layer(rng))
-        case "bn" | "relu" | "prepool" | "stride2":
-            layer = blocks[place].layers[index]
-            layer[what] = not layer[what]
-        case "kind":
-            layer = blocks[place].layers[index]
-            others = [kind for kind in KIND.options if kind != layer["kind"]]
-            blocks[place].layers[index] = _random_layer(rng, others[step])
-        case "filters" | "kernel":
-            layer = blocks[place].layers[index]
-            layer[what] = int(layer[what]) + step
+    return _write(blocks, genotype)
+
+
+def _rest_moves(genotype: dict[str, Value], min_dense: int) -> list[tuple[str, int, int]]:
+    """(what, dense layer, step) of every child outside the convolutional part, and of whole blocks."""
+    count, dense, pool = int(genotype["blocks"]), int(genotype["dense"]), genotype["pool"]
+    moves = [("pool", 0, 0)]
+    if count > 1:
+        moves.append(("remove block", 0, 0))
+    if count < MAX_BLOCKS:
+        moves.append(("append block", 0, 0))
+    if pool != "none":
+        moves.append(("pool kind", 0, 0))
+        moves += [("pool size", 0, step) for step in _steps(int(genotype["pool.size"]), (-2, 2), POOL_SIZE)]
+    if dense > min_dense:
+        moves.append(("remove dense", 0, 0))
+    if dense < MAX_DENSE:
+        moves.append(("append dense", 0, 0))
+    for d in range(dense):
+        moves += [("units", d, step) for step in _steps(int(genotype[UNITS_OF[d]]), UNIT_STEPS, UNITS)]
+    return moves
+
+
+def _change_rest(
+    genotype: dict[str, Value], drawn: int, image_channels: int, min_dense: int, rng: Random
+) -> dict[str, Value]:
+    what, place, step = _rest_moves(genotype, min_dense)[drawn]
+    child = dict(genotype)
+    dense = int(child["dense"])
+    match what:
+        case "remove block" | "append block":
+            blocks = _read_blocks(genotype, image_channels)
+            if what == "remove block":
+                _remove_block(blocks, _below(rng, len(blocks)))
+            else:
+                blocks.append(_Block(BRANCH.draw(rng.random()), [_random_layer(rng)]))
+            return _write(blocks, genotype)
+        case "pool" if child["pool"] == "none":
+            child["pool"], child["pool.size"] = ("avg", "max")[_below(rng, 2)], POOL_SIZE.draw(rng.random())
         case "pool":
-            pool = "none" if pool != "none" else ("avg", "max")[_below(rng, 2)]
-            pool_size = POOL_SIZE.draw(rng.random())
+            child["pool"] = "none"
+            del child["pool.size"]
         case "pool kind":
-            pool = "max" if pool == "avg" else "avg"
+            child["pool"] = "max" if child["pool"] == "avg" else "avg"
         case "pool size":
-            pool_size += step
+            child["pool.size"] = int(child["pool.size"]) + step
         case "remove dense":
-            del units[_below(rng, len(units))]
+            removed = _below(rng, dense)
+            for d in range(removed, dense - 1):
+                child[UNITS_OF[d]] = child[UNITS_OF[d + 1]]
+            del child[UNITS_OF[dense - 1]]
+            child["dense"] = dense - 1
         case "append dense":
-            units.append(UNITS.draw(rng.random()))
+            child[UNITS_OF[dense]] = UNITS.draw(rng.random())
+            child["dense"] = dense + 1
         case "units":
-            units[place] += step
-    return _write(blocks, units, pool, pool_size)
+            child[UNITS_OF[place]] = int(child[UNITS_OF[place]]) + step
+    return child
 
 
-def _read_blocks(genotype: Mapping[str, Value], image_channels: int) -> list[_Block]:
+def _steps(value: int, steps: tuple[int, ...], domain: Integer) -> list[int]:
+    """The steps from `value` that stay inside the domain."""
+    return [step for step in steps if domain.low <= value + step <= domain.high]
+
+
+def _read_blocks(genotype: dict[str, Value], image_channels: int) -> list[_Block]:
     """Blocks with every convolution's width spelled out, that of a branch's last layer included."""
     blocks = []
     serial_width = image_channels  # of the last serial block's output, which a branch must match
@@ -156,9 +207,7 @@ def _read_blocks(genotype: Mapping[str, Value], image_channels: int) -> list[_Bl
         layers: list[Layer] = []
         width = serial_width
         for names in FIELD_OF[b][: int(genotype[LAYERS_OF[b]])]:
-            layer = {
-                field: genotype[name] for field, name in zip(FIELDS, names, strict=True) if name in genotype
-            }
+            layer = {field: genotype[name] for field, name in zip(FIELDS, names, strict=True) if name in genotype}
             if layer["kind"] != "dwconv":
                 width = int(layer.setdefault("filters", serial_width))
             layers.append(layer)
@@ -168,19 +217,27 @@ def _read_blocks(genotype: Mapping[str, Value], image_channels: int) -> list[_Bl
     return blocks
 
 
-def _write(blocks: list[_Block], units: list[int], pool: str, pool_size: int) -> dict[str, Value]:
+def _write(blocks: list[_Block], rest: dict[str, Value]) -> dict[str, Value]:
+    """Choices of these blocks, without the genes that have no meaning in them, and of the rest of a genotype."""
     choices: dict[str, Value] = {"blocks": len(blocks)}
     for b, block in enumerate(blocks):
-        choices[BRANCH_OF[b]] = block.branch
-        choices[LAYERS_OF[b]] = len(block.layers)
-        for names, layer in zip(FIELD_OF[b], block.layers, strict=False):
-            for field, name in zip(FIELDS, names, strict=True):
-                if field in layer:
-                    choices[name] = layer[field]
-    choices["pool"] = pool
-    choices["pool.size"] = pool_size
-    choices["dense"] = len(units)
-    choices.update(zip(UNITS_OF, units, strict=False))
+        branch = b > 0 and block.branch
+        if b:
+            choices[BRANCH_OF[b]] = branch
+        count = choices[LAYERS_OF[b]] = len(block.layers)
+        for index, (names, layer) in enumerate(zip(FIELD_OF[b], block.layers, strict=False)):
+            kind_, kernel, filters, stride2, prepool, norm, relu = names
+            kind = choices[kind_] = layer["kind"]
+            if kind != "conv1x1":
+                choices[kernel] = layer["kernel"]
+            if kind != "dwconv" and not (branch and index == count - 1):
+                choices[filters] = layer["filters"]
+            if kind != "conv1x1":
+                choices[stride2] = layer["stride2"]
+            choices[prepool], choices[norm], choices[relu] = layer["prepool"], layer["bn"], layer["relu"]
+    for name in ("pool", "pool.size", "dense", *UNITS_OF):
+        if name in rest:
+            choices[name] = rest[name]
     return choices
 
 

@@ -43,6 +43,7 @@ class NatsTss(Space):
     additive = Additive(tuple((edge,) for edge in EDGES))
 
     def build(self, choose: Choose) -> Network:
+        """See `Space.build`."""
         cell = {edge: str(choose(edge, _OPERATION)) for edge in EDGES}
         net = NetworkBuilder(self.channels_first)
         x = _convolve(net, net.input, 16, 3)
@@ -92,6 +93,7 @@ class NatsSss(Space):
     additive = Additive((("c1", "c2"), ("c2", "c3"), ("c3", "c4"), ("c4", "c5")))
 
     def build(self, choose: Choose) -> Network:
+        """See `Space.build`."""
         c1, c2, c3, c4, c5 = (int(choose(f"c{i}", _WIDTH)) for i in range(1, 6))
         net = NetworkBuilder(self.channels_first)
         x = _convolve(net, net.input, c1, 3)

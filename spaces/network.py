@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import NamedTuple
 
-from spaces.canonical import canonical_order, colour, digest
+from spaces.canonical import canonical_order, digest
 from spaces.errors import UsageError
 from spaces.layers import OPS, Input, Op, Shape, ShapeError, Zero
 
@@ -26,14 +26,20 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Nodes in canonical execution order; the last one is the output. Made by `NetworkBuilder`.
+    """A graph in canonical execution order; its last node is the output. Made by `NetworkBuilder`.
 
     Attributes:
-        nodes: Every node, each after the nodes it reads.
+        ops: The operation of every node.
+        inputs: For every node, the indices of the nodes it reads, all of them before it.
+        shapes: The batch-free output shape of every node.
+        reads: How often every node is read.
         key: 32 hexadecimal digits. Equal keys mean the same graph as executed, however it was written down.
     """
 
-    nodes: tuple[Node, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[tuple[int, ...], ...]
+    shapes: tuple[Shape, ...]
+    reads: tuple[int, ...]
     key: str
 
     def __eq__(self, other: object) -> bool:
@@ -43,7 +49,11 @@ class Network:
         return hash(self.key)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Network, (self.nodes, self.key)  # derived values are not worth sending to another process
+        # Derived values are not worth sending to another process.
+        return Network, (self.ops, self.inputs, self.shapes, self.reads, self.key)
+
+    def __len__(self) -> int:
+        return len(self.ops)
 
     def __str__(self) -> str:
         lines = []
@@ -52,6 +62,11 @@ class Network:
             shape = "x".join(map(str, node.shape))
             lines.append(f"{index:>4}  {node.op!r}{f' <- {sources}' if sources else ''}  [{shape}]")
         return "\n".join(lines)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Operation, inputs and shape of every node, together."""
+        return tuple(map(Node, self.ops, self.inputs, self.shapes))
 
     @cached_property
     def consumers(self) -> tuple[tuple[int, ...], ...]:
@@ -138,7 +153,7 @@ class NetworkBuilder:
         self._ops: list[Op] = [op]
         self._inputs: list[tuple[int, ...]] = [()]
         self._shapes: list[Shape] = [op.out_shape()]
-        self._colours = [colour(op, ())]
+        self._reads = [0]
         self._is_chain = True
         self.input = 0
 
@@ -148,83 +163,68 @@ class NetworkBuilder:
         Raises:
             ShapeError: The operation does not fit the shapes of its inputs.
         """
-        shapes, colours, here = self._shapes, self._colours, len(self._ops)
+        shapes, here = self._shapes, len(self._ops)
         if len(inputs) == 1:
             source = inputs[0]
             if not 0 <= source < here:
-                raise ShapeError(f"{op.token} reads node {source}; expected one of 0..{here - 1}")
-            shape = op.out_shape(shapes[source])  # type: ignore[call-arg]
-            colours.append(hash((op.code, (colours[source],))))  # what `colour` gives, without the call
+                raise self._no_handle(op, source)
+            shapes.append(shapes[source] if op.elementwise else op.out_shape(shapes[source]))  # type: ignore[call-arg]
+            self._reads[source] += 1
             if source != here - 1:
                 self._is_chain = False
-        else:
-            if not op.commutative or not inputs:
-                raise ShapeError(f"{op.token} reads {len(inputs)} nodes; expected exactly one")
-            if not all(0 <= source < here for source in inputs):
-                raise ShapeError(f"{op.token} reads nodes {inputs}; expected each in 0..{here - 1}")
-            shape = op.out_shape(*[shapes[source] for source in inputs])
-            colours.append(colour(op, tuple([colours[source] for source in inputs])))
+        elif op.commutative and inputs:
+            for source in inputs:
+                if not 0 <= source < here:
+                    raise self._no_handle(op, source)
+            shapes.append(op.out_shape(*[shapes[source] for source in inputs]))
+            for source in inputs:
+                self._reads[source] += 1
             self._is_chain = False
+        else:
+            raise ShapeError(f"{op.token} reads {len(inputs)} nodes; expected exactly one")
         self._ops.append(op)
         self._inputs.append(inputs)
-        shapes.append(shape)
+        self._reads.append(0)
         return here
+
+    def _no_handle(self, op: Op, source: int) -> ShapeError:
+        return ShapeError(f"{op.token} reads node {source}; expected a handle in 0..{len(self._ops) - 1}")
 
     def shape(self, handle: int) -> Shape:
         """Output shape of a node added before."""
         return self._shapes[handle]
 
     def build(self, output: int) -> Network:
-        """The finished network with `output` as its last node."""
-        ops, inputs, shapes, colours = self._ops, self._inputs, self._shapes, self._colours
-        if output != len(ops) - 1:
-            ops, inputs, shapes, colours = _with_output_last(ops, inputs, shapes, colours, output)
-        if self._is_chain and output == len(ops) - 1:
-            nodes = tuple(map(Node, ops, inputs, shapes))
-            return Network(nodes, digest(ops, inputs))
-        order = canonical_order(ops, inputs, shapes, colours)
-        place = [0] * len(ops)
-        for position, node in enumerate(order):
-            place[node] = position
-        ordered = [ops[node] for node in order]
-        renamed = [
-            (place[sources[0]],)
-            if len(sources) == 1
-            else tuple(sorted([place[source] for source in sources]))
-            for sources in [inputs[node] for node in order]
-        ]
-        nodes = tuple(map(Node, ordered, renamed, [shapes[node] for node in order]))
-        return Network(nodes, digest(ordered, renamed))
+        """The finished network with `output` as its last node.
 
-
-def _with_output_last(
-    ops: list[Op], inputs: list[tuple[int, ...]], shapes: list[Shape], colours: list[int], output: int
-) -> tuple[list[Op], list[tuple[int, ...]], list[Shape], list[int]]:
-    """The same graph with node `output` moved to the end.
-
-    Raises:
-        ShapeError: Something reads the output.
-    """
-    if not 0 <= output < len(ops):
-        raise ShapeError(f"output {output}; expected a handle in 0..{len(ops) - 1}")
-    if any(output in sources for sources in inputs):
-        raise ShapeError(
-            f"output {output} ({ops[output].token}) is read by a later node; add nothing behind it"
-        )
-    order = [node for node in range(len(ops)) if node != output] + [output]
-    place = {node: position for position, node in enumerate(order)}
-    return (
-        [ops[node] for node in order],
-        [tuple(place[source] for source in inputs[node]) for node in order],
-        [shapes[node] for node in order],
-        [colours[node] for node in order],
-    )
+        Raises:
+            ShapeError: `output` is no handle, or something reads it.
+        """
+        ops, inputs, shapes, reads = self._ops, self._inputs, self._shapes, self._reads
+        last = len(ops) - 1
+        if not 0 <= output <= last:
+            raise ShapeError(f"output {output}; expected a handle in 0..{last}")
+        if reads[output]:
+            raise ShapeError(f"output {output} ({ops[output].token}) is read by a later node; it must be last")
+        if not self._is_chain or output != last:
+            order = canonical_order(ops, inputs, shapes, reads, output)
+            place = [0] * len(ops)
+            for position, node in enumerate(order):
+                place[node] = position
+            ops = [ops[node] for node in order]
+            inputs = [
+                (place[sources[0]],) if len(sources) == 1 else tuple(sorted([place[source] for source in sources]))
+                for sources in [inputs[node] for node in order]
+            ]
+            shapes = [shapes[node] for node in order]
+            reads = [reads[node] for node in order]
+        return Network(tuple(ops), tuple(inputs), tuple(shapes), tuple(reads), digest(ops, inputs))
 
 
 def reaches_output(network: Network) -> list[bool]:
     """Whether each node lies on a path from input to output that no `Zero` blocks."""
     nodes = network.nodes
-    fed = []
+    fed: list[bool] = []
     for node in nodes:
         fed.append(
             not isinstance(node.op, Zero)

@@ -46,9 +46,11 @@ class Integer:
         self.count = (high - low) // step + 1
 
     def values(self) -> tuple[Value, ...]:
+        """See `Domain`."""
         return tuple(range(self.low, self.high + 1, self.step))
 
     def draw(self, uniform: float) -> int:
+        """See `Domain`."""
         return self.low + self.step * int(uniform * self.count)
 
     def __contains__(self, value: object) -> bool:
@@ -67,9 +69,11 @@ class Choice:
         self._bounds = [sum(weights[: i + 1]) for i in range(len(options) - 1)]
 
     def values(self) -> tuple[Value, ...]:
+        """See `Domain`."""
         return self.options
 
     def draw(self, uniform: float) -> str:
+        """See `Domain`."""
         for option, bound in zip(self.options, self._bounds, strict=False):
             if uniform < bound:
                 return option
@@ -91,9 +95,11 @@ class Flag:
         self.p = p
 
     def values(self) -> tuple[Value, ...]:
+        """See `Domain`."""
         return (False, True)
 
     def draw(self, uniform: float) -> bool:
+        """See `Domain`."""
         return uniform < self.p
 
     def __contains__(self, value: object) -> bool:
@@ -106,7 +112,9 @@ class Flag:
 class Choose(Protocol):
     """Answers one choice of a space. A name must always come with the same domain."""
 
-    def __call__(self, name: str, domain: Domain, /) -> Value: ...
+    def __call__(self, name: str, domain: Domain, /) -> Value:
+        """The value chosen."""
+        ...
 
 
 class Genotype(Mapping[str, Value]):
@@ -198,7 +206,8 @@ class Space(ABC):
 
     def sample(self, rng: Random) -> Genotype:
         """A random member of the space."""
-        return self.record(lambda name, domain: domain.draw(rng.random()))
+        uniform = rng.random
+        return self.record(lambda name, domain: domain.draw(uniform()))
 
     def decode(self, genotype: Genotype) -> Network:
         """The network of a genotype.
@@ -209,20 +218,16 @@ class Space(ABC):
         known = self._networks.get(genotype)
         if known is not None:
             return known
+        choices = genotype.to_dict()
         asked: set[str] = set()
 
         def choose(name: str, domain: Domain) -> Value:
             asked.add(name)
-            if name not in genotype:
-                raise InvalidGenotype(
-                    f"space {self.name!r}: choice {name!r} is missing; expected one of {domain}"
-                )
-            value = genotype[name]
+            value = choices.get(name)
             if value not in domain:
-                raise InvalidGenotype(
-                    f"space {self.name!r}: choice {name!r} is {value!r}; expected one of {domain}"
-                )
-            return value
+                what = "is missing" if name not in choices else f"is {value!r}"
+                raise InvalidGenotype(f"space {self.name!r}: choice {name!r} {what}; expected one of {domain}")
+            return value  # type: ignore[return-value]
 
         network = self.build(choose)
         if len(asked) != len(genotype):
@@ -231,6 +236,12 @@ class Space(ABC):
                 f"space {self.name!r}: choice {extra!r} has no meaning in this architecture; remove it"
             )
         return self._remember(genotype, network)
+
+    def replay(self, choices: dict[str, Value]) -> Genotype:
+        """Make a genotype of choices known to be complete and right; for a space's own moves."""
+        genotype = Genotype.adopt(choices)
+        self._remember(genotype, self.build(lambda name, domain: choices[name]))
+        return genotype
 
     def record(self, choose: Choose) -> Genotype:
         """Build with `choose` and keep its answers."""
@@ -324,9 +335,7 @@ class Space(ABC):
         try:
             choices = json.loads(text)
         except json.JSONDecodeError as error:
-            raise UsageError(
-                f"architecture {text[:80]!r} is not JSON ({error}); expected its choices"
-            ) from error
+            raise UsageError(f"architecture {text[:80]!r} is not JSON ({error}); expected its choices") from error
         if not isinstance(choices, dict):
             raise UsageError(f"architecture {text[:80]!r}; expected a JSON object of choices")
         genotype = Genotype(choices)

@@ -62,9 +62,7 @@ def _convolutional(genotype: Mapping[str, Any]) -> dict[str, Value]:
             FIELD_OF[b], block["layers"], strict=False
         ):
             if layer["type"] not in _KINDS:
-                raise UsageError(
-                    f"layer type {layer['type']!r}; expected one of {', '.join(map(str, _KINDS))}"
-                )
+                raise UsageError(f"layer type {layer['type']!r}; expected one of {', '.join(map(str, _KINDS))}")
             choices[kind] = _KINDS[layer["type"]]
             choices[prepool], choices[norm] = bool(layer["has_prepool"]), bool(layer["has_bn"])
             choices[relu] = bool(layer["has_relu"])

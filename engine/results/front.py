@@ -161,9 +161,7 @@ def columns(front: Front, names: Sequence[str]) -> tuple[list[str], list[list[fl
     return texts + others, rows
 
 
-def format_front(
-    front: Front, names: Sequence[str], kind: str, describe: object, limit: int | None = None
-) -> str:
+def format_front(front: Front, names: Sequence[str], kind: str, describe: object, limit: int | None = None) -> str:
     """A front as text.
 
     Args:
@@ -178,8 +176,7 @@ def format_front(
         return json.dumps(
             {
                 "objectives": [
-                    {"name": objective.text, "direction": objective.direction}
-                    for objective in front.objectives
+                    {"name": objective.text, "direction": objective.direction} for objective in front.objectives
                 ],
                 "considered": front.considered,
                 "front": [
@@ -200,8 +197,7 @@ def format_front(
     shown = rows[:limit] if limit else rows
     cells = [["number", *titles]]
     cells += [
-        [str(record.number), *map(format_number, row)]
-        for record, row in zip(front.records, shown, strict=False)
+        [str(record.number), *map(format_number, row)] for record, row in zip(front.records, shown, strict=False)
     ]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
@@ -242,9 +238,13 @@ def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     if cloud:
-        axes.scatter(*zip(*cloud, strict=True), s=6, color="0.75", label=f"feasible ({len(cloud):,})")
+        axes.scatter(
+            [a for a, _ in cloud], [b for _, b in cloud], s=6, color="0.75", label=f"feasible ({len(cloud):,})"
+        )
     points = [(x.value(record.scores), y.value(record.scores)) for record in front.records]
-    axes.scatter(*zip(*points, strict=True), s=22, color="C0", zorder=3, label=f"front ({len(points)})")
+    axes.scatter(
+        [a for a, _ in points], [b for _, b in points], s=22, color="C0", zorder=3, label=f"front ({len(points)})"
+    )
     axes.set_xlabel(f"{x.text} ({'smaller' if x.direction == 'min' else 'larger'} is better)")
     axes.set_ylabel(f"{y.text} ({'smaller' if y.direction == 'min' else 'larger'} is better)")
     axes.legend(loc="best", frameon=False)

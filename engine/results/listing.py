@@ -25,9 +25,7 @@ def listing(what: str, as_json: bool) -> str:
     titles = list(rows[0])
     cells = [titles] + [[_cell(row[title]) for title in titles] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
-    return "\n".join(
-        "  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
-    )
+    return "\n".join("  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
 
 
 def _spaces() -> list[dict[str, object]]:

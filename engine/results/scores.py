@@ -78,9 +78,7 @@ def format_scores(scored: Scored, as_json: bool) -> str:
     wide = max(len(name) for name, _, _ in scored.scores)
     right = max(len(format_number(value)) for _, value, _ in scored.scores)
     lines = [scored.architecture]
-    lines += [
-        f"{name:<{wide}}  {format_number(value):>{right}}  {unit}" for name, value, unit in scored.scores
-    ]
+    lines += [f"{name:<{wide}}  {format_number(value):>{right}}  {unit}" for name, value, unit in scored.scores]
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ import shlex
 
 from engine.progress import Progress
 from engine.results.front import format_front, format_number, recorded_names
-from engine.search import Result
+from engine.api import Result
 from engine.setup import Setup
 
 _ROWS = 10
