@@ -159,10 +159,10 @@ def _flags(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from engine.api import run
     from engine.config import load_config
     from engine.results.summary import announce, summarise
     from engine.run_folder import default_path
-    from engine.api import run
     from engine.setup import Setup
 
     config = load_config(options.config, _flags(options))
@@ -179,9 +179,9 @@ def _run(options: argparse.Namespace) -> None:
 def _resume(options: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from engine.api import resume
     from engine.results.summary import announce, summarise
     from engine.run_folder import RunFolder
-    from engine.api import resume
     from engine.setup import Setup
 
     folder = RunFolder.read(Path(options.run))

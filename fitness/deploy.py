@@ -25,6 +25,7 @@ class Kernel(NamedTuple):
         op: The operation that names it.
         inputs: Kernels it reads.
         shape: Its output shape.
+        elements: Number of elements of that.
         norms: Batch norms folded into it.
         relus: ReLUs it applies.
     """
@@ -32,6 +33,7 @@ class Kernel(NamedTuple):
     op: Op
     inputs: tuple[int, ...]
     shape: Shape
+    elements: int
     norms: int
     relus: int
 
@@ -76,24 +78,22 @@ def fused(network: Network) -> tuple[Kernel, ...]:
                 norms[len(heads)] += 1
         place.append(len(heads))
         heads.append(node)
-    all_inputs, shapes = network.inputs, network.shapes
+    all_inputs, shapes, volumes = network.inputs, network.shapes, network.volumes
     return tuple(
         [
             Kernel(
                 ops[node],
-                tuple([place[source] for source in all_inputs[node]]),
+                (place[sources[0]],)
+                if len(sources := all_inputs[node]) == 1
+                else tuple([place[s] for s in sources]),
                 shapes[node],
+                volumes[node],
                 norms[kernel],
                 relus[kernel],
             )
             for kernel, node in enumerate(heads)
         ]
     )
-
-
-def volume(shape: Shape) -> int:
-    """Number of elements of a shape."""
-    return shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
 
 
 @lru_cache(maxsize=64)
@@ -121,9 +121,8 @@ def arena_tensors(network: Network) -> tuple[Tensor, ...]:
         return len(sizes) - 1
 
     kernels = fused(network)
-    for op, inputs, shape, _, _ in kernels:
+    for op, inputs, shape, elements, _, _ in kernels:
         kind = type(op)
-        elements = shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
         if kind is Input:
             place.append(run(elements))
         elif kind is Add:

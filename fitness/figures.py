@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import log
 from typing import NamedTuple
 
-from fitness.deploy import arena_tensors, fused, greedy_arena_bytes, live_bytes, volume
+from fitness.deploy import arena_tensors, fused, greedy_arena_bytes, live_bytes
 from fitness.schedule import PeakMemory, Step, minimum_peak
 from spaces.layers import Add, Conv, Dense, Pool, Zero
 from spaces.network import Network
@@ -33,18 +33,17 @@ def _totals(network: Network) -> _Totals:
     n_relu = params = macs = weight_bytes = biases = tensors = 0
     log_capacity = 0.0
     kernels = fused(network)
-    for op, inputs, shape, norms, relus in kernels:
+    for op, inputs, shape, elements, norms, relus in kernels:
         kind = type(op)
         channels = shape[0]
-        if relus:
-            n_relu += relus * (channels * shape[1] * shape[2] if len(shape) == 3 else channels)
+        n_relu += relus * elements
         if kind is Conv or kind is Dense:
             if kind is Conv:
                 (height, width), groups = op.kernel, op.groups  # type: ignore[union-attr]
                 weights = channels * (kernels[inputs[0]].shape[0] // groups) * height * width
                 macs += weights * shape[1] * shape[2]
             else:
-                weights = channels * volume(kernels[inputs[0]].shape)
+                weights = channels * kernels[inputs[0]].elements
                 macs += weights
             params += weights
             weight_bytes += weights
@@ -106,7 +105,7 @@ def log_capacity(network: Network, live: bool = False) -> float:
 def depth(network: Network, live: bool = False) -> int:
     """Largest number of convolution and dense layers on one path from input to output."""
     depths: list[int] = []
-    for op, inputs, _, _, _ in fused(network.live if live else network):
+    for op, inputs, _, _, _, _ in fused(network.live if live else network):
         below = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs], default=0)
         kind = type(op)
         depths.append(below + 1 if kind is Conv or kind is Dense else below)
@@ -120,22 +119,19 @@ def bottleneck(network: Network, live: bool = False) -> int:
     no information passes. A network that flattens its input at once has that input for its only map.
     """
     kernels = fused(network.live if live else network)
-    image = volume(kernels[0].shape)
     widths: list[int] = []
-    for op, inputs, shape, _, _ in kernels:
+    for op, inputs, shape, elements, _, _ in kernels:
         if len(inputs) == 1:
             width = widths[inputs[0]]
-            if len(shape) == 3:
-                here = shape[0] * shape[1] * shape[2]
-                if here < width:
-                    width = here
+            if elements < width and len(shape) == 3:
+                width = elements
             widths.append(0 if type(op) is Zero else width)
         elif inputs:
             widest = max([widths[source] for source in inputs])
-            widths.append(min(widest, volume(shape)) if len(shape) == 3 else widest)
+            widths.append(min(widest, elements) if len(shape) == 3 else widest)
         else:
             widths.append(_UNLIMITED)  # the input itself does not count
-    return image if widths[-1] == _UNLIMITED else widths[-1]
+    return kernels[0].elements if widths[-1] == _UNLIMITED else widths[-1]
 
 
 def peak_ram_bytes(network: Network, live: bool = False) -> int:
@@ -160,11 +156,11 @@ def munas_macs(network: Network, live: bool = False) -> int:
     """Operations as μNAS counts them: macs, one per pooled element, terms - 1 per element of a sum."""
     network = network.live if live else network
     total = _totals(network).macs
-    for op, inputs, shape, _, _ in fused(network):
+    for op, inputs, _, elements, _, _ in fused(network):
         if isinstance(op, Pool):
-            total += volume(shape) * op.kernel[0] * op.kernel[1]
+            total += elements * op.kernel[0] * op.kernel[1]
         elif type(op) is Add:
-            total += volume(shape) * (len(inputs) - 1)
+            total += elements * (len(inputs) - 1)
     return total
 
 
@@ -185,12 +181,12 @@ def munas_peak(network: Network, input: bool = False) -> PeakMemory:
     """`munas_peak_memory`, and whether it is exact or an upper bound (state cap reached)."""
     kernels = fused(network)
     steps: list[Step] = []
-    for op, inputs, shape, _, _ in kernels:
+    for op, inputs, shape, elements, _, _ in kernels:
         if type(op) is Add:
             fitting = tuple([source for source in inputs if kernels[source].shape == shape])
-            steps.append(Step(inputs, volume(shape), fitting))
+            steps.append(Step(inputs, elements, fitting))
         else:
-            steps.append(Step(inputs, volume(shape) if inputs or input else 0))
+            steps.append(Step(inputs, elements if inputs or input else 0))
     return minimum_peak(steps)
 
 

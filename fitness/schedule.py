@@ -1,21 +1,20 @@
-"""The least peak of live activation bytes over every order in which a network's steps can run.
+"""The least peak of live activation bytes over all orders in which the steps of a network can run.
 
-Owns the exact minimisation and its proofs. Knows only step indices and tensor bytes: nothing of layers,
-shapes or the rule that decides which input a step may overwrite.
+Owns the exact minimisation and its proofs. Knows step indices and bytes only: nothing of layers or shapes,
+nor of the rule that says which input a step may overwrite.
 
-Three observations make it fast; each is proved where it is used.
+Three things make it fast enough for every candidate of a search; the proofs stand where they are used.
 
-1. A step comparable with every other step is a *cut*: the same steps have run before it in every order, so
-   the bytes around it are a constant and the stretches between cuts are independent (`_stretches`).
-2. A stretch of parallel chains hanging on one tensor has an almost closed form (`_Fork`).
-3. In any other stretch the live bytes f are a submodular function of the set of finished steps,
-   f(A | B) + f(A & B) <= f(A) + f(B), being the cut function of a directed hypergraph. Splitting a step in
-   "allocate the output" and "free the inputs" makes its transient one more value of f. Hence single moves
-   of a best-first search can be *committed*, with nothing else left to explore (`_Search`).
+1. A step comparable with every other one is a *cut*: what has run before it is the same in every order, so
+   the bytes around it are known and the stretches between cuts are independent (`_stretches`).
+2. Parallel chains, with or without one tensor that all of them start from, are nearly solved by sorting
+   (`_Fork`).
+3. Elsewhere a best-first search explores a single move where submodularity allows it (`_search`).
 
-Minimising a cumulative cost: Abdel-Wahab and Kameda (1978), "Scheduling to minimize maximum cumulative cost
-subject to series-parallel precedence constraints", doi:10.1287/opre.26.1.141; trees: Liu (1987), "An
-application of generalized tree pebbling to sparse matrix factorization", doi:10.1137/0608031.
+Sorting is due to H. M. Abdel-Wahab and T. Kameda (1978), "Scheduling to minimize maximum cumulative cost
+subject to series-parallel precedence constraints", Operations Research 26(1), doi:10.1287/opre.26.1.141,
+and J. W. H. Liu (1987), "An application of generalized tree pebbling to sparse matrix factorization", SIAM
+J. Algebraic Discrete Methods 8(3), doi:10.1137/0608031. Differs from both: tensors with several readers.
 """
 
 import heapq
@@ -23,16 +22,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-NEVER = 1 << 200  # more bytes than any network holds
+FORWARD, REVERSED = 0, 1
+NEVER = 1 << 100  # more bytes than any network holds
 
 
 class Step(NamedTuple):
-    """One operation, run whole, and the one tensor it produces.
+    """One operation, run whole, and the tensor it produces.
 
     Attributes:
         inputs: Indices of earlier steps, repeats allowed; `()` marks a network input, there from the start.
         size: Bytes of the output tensor; 0 leaves a network input out of the count.
-        in_place: Inputs whose buffer the output takes over once every other consumer of that input has run.
+        in_place: Inputs whose buffer the output may take over once all their other consumers have run.
     """
 
     inputs: tuple[int, ...]
@@ -41,166 +41,163 @@ class Step(NamedTuple):
 
 
 class PeakMemory(NamedTuple):
-    """Peak of the live bytes; `exact` is False when the state cap was hit and `bytes` is an upper bound."""
+    """Peak of the live bytes; `exact` is False if the state cap was hit and `bytes` is an upper bound."""
 
     bytes: int
     exact: bool
 
 
 class _Stretch(NamedTuple):
-    """Steps between two cuts, which have run when it starts and not when it ends."""
+    """The steps between two cuts."""
 
     peak: int  # bytes in the given order: an upper bound
-    members: tuple[int, ...]
-    end: int  # the cut that follows; a tensor whose last consumer is `end` or later outlives the stretch
-    before: int  # live bytes when it starts
-    after: int
+    members: list[int]
+    start: int  # live bytes before the first member runs
+    end: int  # live bytes after the last one
+    readers: dict[int, list[int]]  # members that read a tensor, for tensors that are gone after the stretch
+
+
+class _Bounds(NamedTuple):
+    """The least peak of a stretch lies in [proven, reached]."""
+
+    proven: int
+    reached: int
+    states: int  # visited to find out
 
 
 def minimum_peak(steps: Sequence[Step], max_states: int = 200_000) -> PeakMemory:
     """Return the minimum over all topological orders of the maximum of live bytes.
 
-    A tensor is live from its step until its last consumer has run; the tensor of the last step is kept to
-    the end, one that nobody reads lives only while its step runs (as a network input: never). While a step
-    runs, its inputs and its output are live, but an output that runs in place needs no bytes of its own.
+    A tensor is live from its step until its last consumer has run. The last step is the network's output,
+    kept to the end; the tensor of any other step without consumers is live only while that step runs (and
+    never if it is a network input). A step needs the bytes live before it plus those of its output, or no
+    more than those before it if it runs in place.
 
     Args:
-        steps: At least one step, in any topological order.
-        max_states: Search states after which the rest of the search is given up; never a time limit.
+        steps: The steps in any topological order, at least one.
+        max_states: Search states to visit before settling for an upper bound; never a time limit.
 
     Returns:
-        The peak in bytes. With `exact` False it is that of an order that exists, not of the best one.
+        The peak in bytes.
     """
     last = [-1] * len(steps)
     for index, step in enumerate(steps):
         for tensor in step.inputs:
+            if not 0 <= tensor < index:
+                raise ValueError(f"step {index} reads {tensor}; expected an earlier step: sort topologically")
             last[tensor] = index
     last[-1] = len(steps)
-    live = 0
-    for step, use in zip(steps, last, strict=True):
-        if not step.inputs and use >= 0:
-            live += step.size
+    live = sum(step.size for step, use in zip(steps, last, strict=True) if use >= 0 and not step.inputs)
     peak = proven = live
-    before = [0] * len(steps)
+    before = [live] * (len(steps) + 1)
     during = [0] * len(steps)
     for index, (inputs, size, in_place) in enumerate(steps):
         if not inputs:
             continue
         before[index] = live
-        running = live + size
-        least = 0 if in_place else size
+        needed = live + size
         for tensor in in_place:
             if last[tensor] == index:
-                running = live
+                needed = live
+        least = 0 if in_place else size
         if last[index] >= 0:
             live += size
         for tensor in inputs if len(inputs) == 1 else set(inputs):
             least += steps[tensor].size
             if last[tensor] == index:
                 live -= steps[tensor].size
-        during[index] = running = max(running, live)
-        if running > peak:
-            peak = running
+        during[index] = needed = max(needed, live)
+        if needed > peak:
+            peak = needed
         if least > proven:
             proven = least
-    if live > proven:
-        proven = live
+    before[-1] = live
+    proven = max(proven, live)
     if peak == proven:
         return PeakMemory(peak, True)
-    before.append(live)
-    forced, stretches = _stretches(steps, before, during)
-    proven = reached = max(proven, forced)
-    left = max_states
-    for stretch in sorted(stretches, reverse=True):
-        if stretch.peak <= proven:
-            reached = max(reached, stretch.peak)
-            break
-        bound, solved, used = _least_peak(steps, last, stretch, proven, left)
-        left -= used
-        proven = max(proven, bound)
-        reached = max(reached, bound if solved else stretch.peak)
+    cut_peak, stretches = _stretches(steps, last, before, during)
+    proven = reached = max(proven, cut_peak)
+    for stretch in sorted(stretches, reverse=True):  # the worst first: it may settle the others
+        if stretch.peak > proven:
+            fork = _fork(steps, last, stretch)
+            if fork:
+                bounds = fork.solve(proven, stretch.peak, max_states)
+            else:
+                bounds = _search(_items(steps, last, stretch), stretch, proven, max_states)
+            max_states -= bounds.states
+            proven = max(proven, bounds.proven)
+            reached = max(reached, bounds.reached)
     reached = max(reached, proven)
     return PeakMemory(reached, reached == proven)
 
 
-def _stretches(steps: Sequence[Step], before: list[int], during: list[int]) -> tuple[int, list[_Stretch]]:
-    """Return the largest bytes during a cut and the stretches between cuts.
+def _stretches(
+    steps: Sequence[Step], last: list[int], before: list[int], during: list[int]
+) -> tuple[int, list[_Stretch]]:
+    """Return the peak of all cuts and the stretches between them.
 
-    In a topological order a step is a cut when all steps ahead of it are its ancestors (each has a consumer
-    no later than the step) and all steps behind it its descendants (each has an input no earlier).
+    In a topological order a step is a cut if the steps ahead of it are its ancestors, that is, each has a
+    consumer no later than it, and the steps behind it its descendants: each has an input no earlier.
     """
     count = len(steps)
     first_use = [count] * count
-    earliest_input = [0] * count  # over the steps behind: the least of their latest inputs
-    lowest = count
+    horizon = [0] * count  # over the steps behind: the least of their latest inputs
+    earliest = count
     for index in range(count - 1, -1, -1):
-        earliest_input[index] = lowest
-        latest = -1
-        for tensor in steps[index].inputs:
-            first_use[tensor] = index
-            if tensor > latest and steps[tensor].inputs:
-                latest = tensor
-        if steps[index].inputs and latest < lowest:
-            lowest = latest
-    forced = pending = 0
+        horizon[index] = earliest
+        if steps[index].inputs:
+            latest = -1
+            for tensor in steps[index].inputs:
+                first_use[tensor] = index
+                if tensor > latest and steps[tensor].inputs:
+                    latest = tensor
+            if latest < earliest:
+                earliest = latest
+    peak = unread = 0
     stretches = []
     members: list[int] = []
-    for index in range(count):
-        if not steps[index].inputs:
-            continue
-        if pending <= index <= earliest_input[index]:
-            forced = max(forced, during[index])
+    for index in range(count + 1):
+        if index == count or (steps[index].inputs and unread <= index <= horizon[index]):
             if members:
-                stretches.append(_stretch(members, index, before, during))
+                readers: dict[int, list[int]] = {}
+                for member in members:
+                    for tensor in set(steps[member].inputs):
+                        if last[tensor] < index:
+                            readers.setdefault(tensor, []).append(member)
+                worst = max([during[member] for member in members])
+                stretches.append(_Stretch(worst, members, before[members[0]], before[index], readers))
                 members = []
-        else:
+            if index < count:
+                peak = max(peak, during[index])
+        elif steps[index].inputs:
             members.append(index)
-        pending = max(pending, first_use[index])
-    if members:
-        stretches.append(_stretch(members, count, before, during))
-    return forced, stretches
+        if index < count and steps[index].inputs and first_use[index] > unread:
+            unread = first_use[index]
+    return peak, stretches
 
 
-def _stretch(members: list[int], end: int, before: list[int], during: list[int]) -> _Stretch:
-    return _Stretch(max(during[v] for v in members), tuple(members), end, before[members[0]], before[end])
-
-
-def _least_peak(
-    steps: Sequence[Step], last: list[int], stretch: _Stretch, proven: int, cap: int
-) -> tuple[int, bool, int]:
-    """Return the least peak of a stretch, or a lower bound; whether it is the former; the states visited."""
-    readers: dict[int, list[int]] = {}
-    for index in stretch.members:
-        for tensor in set(steps[index].inputs):
-            if last[tensor] < stretch.end:
-                readers.setdefault(tensor, []).append(index)
-    fork = _fork(steps, last, stretch, readers)
-    if fork is not None:
-        return fork.least_peak(proven, stretch.peak, cap)
-    return _Search(steps, last, stretch, readers).least_peak(proven, cap)
-
-
-@dataclass(slots=True)
 class _Chain:
-    """One of several parallel chains: what it holds at each place where pausing can be useful.
+    """One of several parallel chains, reduced to the stops where it may pay to pause it.
 
     Attributes:
-        held: Bytes held at stop 0 (nothing has run), 1, ... (all has run).
-        hill: Most bytes held on the way from stop j - 1 to stop j; hill[0] is 0.
+        held: Bytes held at stop 0 (nothing has run), 1, ... (everything has run).
+        hill: Most bytes held between the stop before and this one; 0 for stop 0.
     """
 
-    held: list[int]
-    hill: list[int] = field(default_factory=lambda: [0])
+    def __init__(self, held: int) -> None:
+        self.held = [held]
+        self.hill = [0]
 
     def extend(self, hill: int, held: int, may_wait: bool) -> None:
-        """Append a stop and drop the stops where nobody needs to pause.
+        """Append a stop and drop the stops where pausing never pays.
 
-        A pause is useless if going on is free (no higher hill, no more bytes held after it), or if waiting
-        at the stop before costs nothing and the hill behind that is no higher than the one ahead. What is
-        left falls towards one highest hill and rises behind it, with hills that do the opposite.
+        Going on is free if the hill ahead is no higher than the one behind and no more is held after it. If
+        no less is held here than one stop before, waiting there for the hill ahead is free unless the hill
+        behind is higher; from stop 0 only if that `may_wait`, leaving all inputs alive. What remains falls
+        to its lowest stop over ever higher hills and then rises over ever lower ones.
         """
-        self.hill.append(hill)
         self.held.append(held)
+        self.hill.append(hill)
         while len(self.held) > 2:
             go_on = self.hill[-1] <= self.hill[-2] and self.held[-1] <= self.held[-2]
             wait = self.hill[-2] <= self.hill[-1] and self.held[-3] <= self.held[-2]
@@ -210,192 +207,178 @@ class _Chain:
             del self.held[-2]
 
 
-def _fork(
-    steps: Sequence[Step], last: list[int], stretch: _Stretch, readers: dict[int, list[int]]
-) -> "_Fork | None":
-    """Return the stretch as parallel chains of which all or none start from one tensor, or None."""
+def _fork(steps: Sequence[Step], last: list[int], stretch: _Stretch) -> "_Fork | None":
+    """Return the stretch as parallel chains if it is that and all or none start from a shared tensor."""
+    readers = stretch.readers
     shared = -1
     chains: list[_Chain] = []
     chain_of: dict[int, _Chain] = {}
     for index in stretch.members:
         inputs, size, in_place = steps[index]
         chain = None
-        entry = 0
-        first = False
+        starts = False
+        private = 0
         for tensor in inputs if len(inputs) == 1 else set(inputs):
             if tensor in chain_of:
-                if chain is not None or len(readers.get(tensor, "")) != 1:
+                if chain or tensor not in readers or len(readers[tensor]) > 1:
                     return None
                 chain = chain_of[tensor]
             elif tensor in readers and steps[tensor].size:
                 if len(readers[tensor]) == 1:
-                    entry += steps[tensor].size
+                    private += steps[tensor].size
                 elif shared in (-1, tensor):
                     shared = tensor
-                    first = True
+                    starts = True
                 else:
                     return None
-        own = size
-        for tensor in in_place:
-            if tensor in readers:
-                if len(readers[tensor]) > 1:
-                    return None
-                own = 0
-        if chain is None:
-            chain = _Chain([entry])
-            chains.append(chain)
-        elif entry or first:
+        overwrites = [tensor for tensor in in_place if tensor in readers]
+        if any(len(readers[tensor]) > 1 for tensor in overwrites) or (chain and (private or starts)):
             return None
-        kept = size if last[index] >= 0 else 0
-        chain.extend(max(chain.held[-1] + own, kept), kept, shared < 0)
+        if not chain:
+            chain = _Chain(private)
+            chains.append(chain)
         chain_of[index] = chain
-    fixed = stretch.before - sum(chain.held[0] for chain in chains)
+        kept = size if last[index] >= 0 else 0
+        chain.extend(max(chain.held[-1] + (0 if overwrites else size), kept), kept, shared < 0)
+    bytes_at_start = sum(chain.held[0] for chain in chains)
     if shared < 0:
-        return _Fork(fixed, 0, chains)
-    if len(readers[shared]) != len(chains) or any(chain.held[0] for chain in chains):
+        return _Fork(chains, stretch.start - bytes_at_start, 0)
+    if bytes_at_start or len(readers[shared]) < len(chains):
         return None
-    return _Fork(fixed - steps[shared].size, steps[shared].size, chains)
+    return _Fork(chains, stretch.start - steps[shared].size, steps[shared].size)
 
 
 class _Fork:
-    """Parallel chains that all start from one shared tensor (or none does), solved in reversed time.
+    """Parallel chains between two cuts, solved in reversed time: all go from their last stop to stop 0.
 
-    Reversed, every chain goes from its last stop back to stop 0. Without a shared tensor f is a sum over
-    chains, so its global minimum (each chain at its lowest stop) is a state that every order may be led
-    through (see `_Search`), and from either side a chain comes down to it in drops. Some drop has to be the
-    next one, and a drop is never regretted, so the cheapest goes first: that is `_descend`.
+    Without a shared tensor the live bytes are a sum over chains. Each order may be led through the state of
+    least bytes, each chain at its lowest stop (the first rule of `_search`), and from both ends each chain
+    gets there by drops. Some drop must be the next one and a drop is never regretted, so the one that needs
+    the least goes first; within a chain the needs increase, so sorting all of them is enough.
 
-    A shared tensor appears when the first chain, the *opener*, goes back to stop 0. Given a bound b:
+    A shared tensor comes to life when the first chain, the *opener*, goes back to stop 0. For a bound b:
 
-    * before that, drops that fit b are taken at once. The bytes can then only rise until the opener is
-      through, so a chain with a drop that does not fit must wait for it;
-    * a chain at its lowest stop may be *raised* towards stop 1, crossing hills early at the price of
-      holding more. Of two raises in a row the one with the larger (hill - bytes held after it) may go
-      first, so a set of raises has one order to test, and a subset of a feasible set is feasible;
-    * after it every chain ends at 0 held bytes, whence the cheapest chain goes first. If chains are stuck,
-      any better set of raises must raise one of the stuck ones: the first of them to move in that solution
-      has at least as many bytes around it as now. And one that is stuck even alone must be raised itself.
+    * Before that, drops that fit b are taken at once. From then on the bytes rise until the opener is
+      through, so what does not fit waits for that.
+    * Meanwhile a chain at its lowest stop may be *raised* towards stop 1: it holds more, having its highest
+      hills behind it. Of two raises in a row, that with the larger (hill - bytes held after) may go first,
+      so a set of raises has one order to try, and if that fits b so does any subset.
+    * After it no chain can change what another needs and all end with nothing held: again by sorting. If
+      some get stuck, every set of raises that succeeds and contains the present one raises one of these
+      further: the first of them to move then has at least as many bytes around it as now. One that would be
+      stuck even alone has to be raised in any case.
 
-    So the search is over sets of raises, of which only those that a stuck chain asks for are visited.
+    So sets of raises are grown, opener by opener, only where a chain is stuck (choosing them is a knapsack
+    problem, hence the cap), and b is found by bisection.
     """
 
-    def __init__(self, fixed: int, shared: int, chains: list[_Chain]) -> None:
-        """Set up chains on a tensor of `shared` bytes (0: none) beside `fixed` bytes of other tensors."""
-        self.fixed = fixed
-        self.shared = shared
+    def __init__(self, chains: list[_Chain], fixed: int, shared: int) -> None:
         self.chains = chains
-        first = 1 if shared else 0
-        self.lowest = [chain.held.index(min(chain.held[first:]), first) for chain in chains]
-
-    def least_peak(self, proven: int, reached: int, cap: int) -> tuple[int, bool, int]:
-        """Return the least peak in [proven, reached], or a lower bound; whether exact; the states visited."""
-        end = self.fixed + sum(chain.held[-1] for chain in self.chains)
-        drops = []
-        for name, (chain, lowest) in enumerate(zip(self.chains, self.lowest, strict=True)):
+        self.fixed = fixed  # bytes that live through the stretch
+        self.shared = shared  # bytes of the shared tensor, 0 if there is none
+        self.states = 0
+        self.lowest = []
+        self.drops = []  # (bytes needed on top of the live ones, change of these, chain)
+        self.raises = []  # (held after less hill, chain, stop)
+        for name, chain in enumerate(chains):
             held, hill = chain.held, chain.hill
-            for stop in range(len(held) - 1, lowest, -1):
-                drops.append((hill[stop] - held[stop], held[stop - 1] - held[stop], name))
-        drops.sort()
+            low = held.index(min(held[1:] if shared else held), 1 if shared else 0)
+            self.lowest.append(low)
+            for stop in range(len(held) - 1, low, -1):
+                self.drops.append((hill[stop] - held[stop], held[stop - 1] - held[stop], name))
+            for stop in range(low, 1, -1):
+                self.raises.append((held[stop - 1] - hill[stop], name, stop))
+        self.drops.sort()
+        self.raises.sort()
+
+    def solve(self, proven: int, reached: int, max_states: int) -> _Bounds:
+        """Return the least peak, of which it is known to lie in [proven, reached] or below."""
+        end = self.fixed + sum(chain.held[-1] for chain in self.chains)
         if not self.shared:
             forward = []
-            for chain, lowest in zip(self.chains, self.lowest, strict=True):
-                held, hill = chain.held, chain.hill
-                for stop in range(lowest):
-                    forward.append((hill[stop + 1] - held[stop], held[stop + 1] - held[stop], 0))
-            forward.sort()
+            for chain, low in zip(self.chains, self.lowest, strict=True):
+                for stop in range(low):
+                    before, after = chain.held[stop : stop + 2]
+                    forward.append((chain.hill[stop + 1] - before, after - before, 0))
             start = self.fixed + sum(chain.held[0] for chain in self.chains)
-            return max(proven, _descend(start, forward), _descend(end, drops)), True, 0
-        self.drops = drops
-        self.raises = sorted(
-            (
-                (chain.held[stop - 1] - chain.hill[stop], name, stop)
-                for name, chain in enumerate(self.chains)
-                for stop in range(self.lowest[name], 1, -1)
-            )
-        )
-        self.left = cap
+            peaks = _fall(start, sorted(forward), NEVER)[1], _fall(end, self.drops, NEVER)[1]
+            return _Bounds(max(proven, *peaks), max(proven, *peaks), 0)
         probes = 0
-        while proven < reached and self.left >= 0:
+        while proven < reached:
             bound = proven if probes < 3 else (proven + reached) // 2
-            peak = self._probe(bound, end)
-            if peak <= bound:
-                reached = max(peak, proven)
-            else:
-                proven = peak
-            probes += 1
-        return proven, self.left >= 0, cap - max(self.left, 0)
-
-    def _probe(self, bound: int, live: int) -> int:
-        """Return the peak of an order that keeps within `bound`, else the least bound that may allow one."""
-        top = [len(chain.held) - 1 for chain in self.chains]
-        missing = NEVER
-        peak = live
-        taken = 0
-        for need, change, name in self.drops:
-            if live + need > bound:
-                missing = live + need
+            needed = self._probe(bound, end, max_states)
+            if self.states > max_states:
                 break
-            peak = max(peak, live + need)
-            live += change
+            if needed <= bound:
+                reached = max(needed, proven)
+            else:
+                proven = needed
+            probes += 1
+        return _Bounds(proven, reached, self.states)
+
+    def _probe(self, bound: int, end: int, max_states: int) -> int:
+        """Return the peak of an order within `bound`, else the least bound that lets anything more happen."""
+        taken, peak, live = _fall(end, self.drops, bound)
+        missing = NEVER if taken == len(self.drops) else live + self.drops[taken][0]
+        top = [len(chain.held) - 1 for chain in self.chains]
+        for _, _, name in self.drops[:taken]:
             top[name] -= 1
-            taken += 1
+        tried: list[tuple[list[int], list[int]]] = []
         for opener, chain in enumerate(self.chains):
-            if self.chains.index(chain) < opener:
-                continue  # as good as its twin
-            least = self._open(bound, live, top, opener, self.drops[taken:])
-            if least <= bound:
-                return max(peak, least)
-            missing = min(missing, least)
+            if (chain.held, chain.hill) not in tried:  # else its twin has failed
+                tried.append((chain.held, chain.hill))
+                needed = self._grow(bound, live, top, opener, self.drops[taken:], max_states)
+                if needed <= bound:
+                    return max(peak, needed)
+                missing = min(missing, needed)
         return missing
 
-    def _open(
-        self, bound: int, live: int, top: list[int], opener: int, drops: list[tuple[int, int, int]]
+    def _grow(
+        self,
+        bound: int,
+        live: int,
+        top: list[int],
+        opener: int,
+        waiting: list[tuple[int, int, int]],
+        max_states: int,
     ) -> int:
-        """Return what `_probe` does, for one opener and from the state after the first drops."""
+        """Return what `_probe` does, for one opener, from stops `top` with `live` bytes."""
         chains, lowest, base = self.chains, self.lowest, self.fixed + self.shared
         missing = NEVER
         stops = list(top)
         for name, chain in enumerate(chains):
-            while name != opener and base + chain.hill[stops[name]] > bound:
+            while name != opener and base + chain.hill[stops[name]] > bound:  # stuck even alone
                 missing = min(missing, base + chain.hill[stops[name]])
                 if not 1 < stops[name] <= lowest[name]:
                     return missing
                 stops[name] -= 1
         todo = [tuple(stops)]
         seen = set(todo)
-        while todo:
-            if self.left <= 0:
-                self.left = -1
-                return bound + 1
-            self.left -= 1
+        while todo and self.states <= max_states:
+            self.states += 1
             state = todo.pop()
-            needed = self._opening(bound, live, top, state, opener)
-            if needed > bound:
-                missing = min(missing, needed)
+            opening = self._opening(bound, live, top, state, opener)
+            if opening > bound:
+                missing = min(missing, opening)
                 continue
             rest = base
-            falls = [drop for drop in drops if drop[2] != opener]
+            falls = [drop for drop in waiting if drop[2] != opener]
             for name, (chain, stop) in enumerate(zip(chains, state, strict=True)):
                 if name != opener:
                     rest += chain.held[stop]
-                    final = min(stop, lowest[name])
-                    need = chain.hill[final] - chain.held[final]
-                    if stop > final:  # its drops come first and may need more
-                        need = max(need, chain.hill[final + 1] - chain.held[final + 1])
-                    falls.append((need, -chain.held[final], name))
+                    low = min(stop, lowest[name])
+                    need = chain.hill[low] - chain.held[low]
+                    if stop > low:  # its drops go first and may need more
+                        need = max(need, chain.hill[low + 1] - chain.held[low + 1])
+                    falls.append((need, -chain.held[low], name))
             falls.sort()
-            peak = needed
-            for place, (need, change, _) in enumerate(falls):
-                if rest + need > bound:
-                    missing = min(missing, rest + need)
-                    break
-                peak = max(peak, rest + need)
-                rest += change
-            else:
-                return peak
-            twins: list[tuple[int, _Chain]] = []
-            for _, _, name in falls[place:]:
-                twin = state[name], chains[name]
+            taken, peak, rest = _fall(rest, falls, bound)
+            if taken == len(falls):
+                return max(opening, peak)
+            missing = min(missing, rest + falls[taken][0])
+            twins = []
+            for _, _, name in falls[taken:]:
+                twin = state[name], chains[name].held, chains[name].hill
                 if 1 < state[name] <= lowest[name] and twin not in twins:
                     twins.append(twin)
                     further = (*state[:name], state[name] - 1, *state[name + 1 :])
@@ -404,258 +387,177 @@ class _Fork:
                         todo.append(further)
         return missing
 
-    def _opening(self, bound: int, live: int, top: list[int], stops: tuple[int, ...], opener: int) -> int:
-        """Return the bytes needed to raise the chains from `top` to `stops` and run the opener back to 0."""
+    def _opening(self, bound: int, live: int, top: list[int], state: tuple[int, ...], opener: int) -> int:
+        """Return the peak of raising chains from `top` to `state` and then taking the opener to stop 0."""
+        held, hill = self.chains[opener].held, self.chains[opener].hill
         least = NEVER
-        chain = self.chains[opener]
-        for stop in range(top[opener], 0, -1):
-            target = (*stops[:opener], stop, *stops[opener + 1 :])
-            rest = live
+        for stop in range(top[opener], 0, -1):  # the opener may be raised early too
             needed = 0
+            rest = live
             for _, name, here in self.raises:
-                if target[name] < here <= top[name]:
-                    held = self.chains[name].held
-                    needed = max(needed, rest - held[here] + self.chains[name].hill[here])
-                    rest += held[here - 1] - held[here]
-            rest -= chain.held[stop]
-            needed = max(needed, rest + max(chain.hill[2 : stop + 1], default=0))
-            needed = max(needed, rest + self.shared + chain.hill[1])
+                if (stop if name == opener else state[name]) < here <= top[name]:
+                    chain = self.chains[name]
+                    needed = max(needed, rest + chain.hill[here] - chain.held[here])
+                    rest += chain.held[here - 1] - chain.held[here]
+            rest -= held[stop]
+            needed = max(needed, rest + max(hill[2 : stop + 1], default=0), rest + self.shared + hill[1])
             least = min(least, needed)
             if least <= bound or stop > self.lowest[opener]:
                 break
         return least
 
 
-def _descend(live: int, drops: list[tuple[int, int, int]]) -> int:
-    """Return the peak of taking drops (bytes needed on top, change, name), sorted, from `live` bytes."""
+def _fall(live: int, drops: list[tuple[int, int, int]], bound: int) -> tuple[int, int, int]:
+    """Take sorted drops while they fit; return how many did, the peak and the live bytes after them."""
     peak = live
-    for need, change, _ in drops:
+    for taken, (need, change, _) in enumerate(drops):
+        if live + need > bound:
+            return taken, peak, live
         peak = max(peak, live + need)
         live += change
-    return peak
+    return len(drops), peak, live
 
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """A step inside a search; sets of steps are bit masks.
+    """A step as the search sees it; sets of steps are bit masks.
 
     Attributes:
         bit: The mask of this step alone.
         grows: Bytes of its output less those of the inputs that only it reads.
-        above: Bytes while it runs above those before it.
-        shared: Readers and bytes of its inputs that others read too.
-        rivals: Readers of the inputs it may overwrite, where the order decides whether it can.
-        blockers: Steps that must go ahead of it, forward and reversed.
-        following: The step that goes next in a row of single-input, single-reader steps, either way.
+        above: Bytes on top of the live ones while it runs.
+        shared: Readers and bytes of those of its inputs that others read too.
+        rivals: Readers of an input that it overwrites if it happens to be the last of them.
+        blockers: The steps that must go before it, FORWARD and REVERSED.
+        following: The step to go on with after it in a row, FORWARD and REVERSED.
     """
 
     bit: int
-    grows: int = 0
-    above: int = 0
+    grows: int
+    above: int
     shared: list[tuple[int, int]] = field(default_factory=list)
     rivals: list[int] = field(default_factory=list)
     blockers: list[int] = field(default_factory=lambda: [0, 0])
     following: "list[_Item | None]" = field(default_factory=lambda: [None, None])
 
-
-FORWARD, REVERSED = 0, 1
-
-
-class _Search:
-    """Best-first search for the order of the lowest bottleneck through any stretch.
-
-    A state is the set of steps that remain, in the direction of the search. That is reversed time, where a
-    tensor that many steps read is paid by the first of them, so that most later moves go down; it is
-    forward time if some overwriting depends on the order, as only the rules marked (*) hold then: to
-    overwrite gets easier, never harder, the more steps have run.
-
-    Below, b is the bottleneck so far (states leave the queue in the order of b); S is the set of steps that
-    have gone; Q is any feasible order from S, with states Q_k; a row from S is steps of which each becomes
-    available by the one before it, so that the closed sets between S and a place T on it are its places.
-
-    * Commit (*). If a row reaches f(T) <= f(S) within b, at its first such place T, only T need be explored.
-      T is a minimum of f over [S, T], so f(Q_k | T) <= f(Q_k) + f(T) - f(Q_k & T) <= f(Q_k): Q can be led
-      through T.
-    * Jump (*). Otherwise, if the first step of Q is the first of a row, then by the same inequality Q can go
-      straight to the lowest place T of the row that is within b. So every row is one move.
-    * Whole. If every change along the row up to the first f(T) <= f(S) is the same from all later states
-      (no shared tensor can change it), its steps can be gathered at the moment when the rest is at its
-      lowest. So the row is one move, or none if it does not fit b.
-    * Way out. Without a commit, all places within such an unchanging part lie above f(S). Until some row is
-      through that part the bytes only rise, hence S is dead unless a row can do so now within b.
-    * Clamp. Commits from the far end give a set that any order can be led through as well (* for the near
-      end); by the inequality, states can be cut down to the span between both sets.
-    """
-
-    def __init__(
-        self, steps: Sequence[Step], last: list[int], stretch: _Stretch, readers: dict[int, list[int]]
-    ) -> None:
-        """Build the items of a stretch from the steps and the readers of what does not outlive it."""
-        items = {index: _Item(1 << place) for place, index in enumerate(stretch.members)}
-        masks = {tensor: sum(items[reader].bit for reader in use) for tensor, use in readers.items()}
-        ancestors: dict[int, int] = {}
-        for index, item in items.items():
-            inputs, size, in_place = steps[index]
-            item.above = size
-            item.grows = size if last[index] >= 0 else 0
-            older = 0
-            producers = []
-            for tensor in set(inputs):
-                if tensor in items:
-                    producers.append(items[tensor])
-                    older |= ancestors[tensor] | items[tensor].bit
-                    items[tensor].blockers[REVERSED] |= item.bit
-                if masks.get(tensor) == item.bit:
-                    item.grows -= steps[tensor].size
-                elif tensor in masks:
-                    item.shared.append((masks[tensor], steps[tensor].size))
-            ancestors[index] = older
-            item.blockers[FORWARD] = sum(producer.bit for producer in producers)
-            if len(producers) == 1:
-                item.following[REVERSED] = producers[0]
-            for tensor in in_place:
-                if tensor in masks and not masks[tensor] & ~(older | item.bit):
-                    item.above = 0
-                    item.rivals = []
-                    break
-                if tensor in masks:
-                    item.rivals.append(masks[tensor])
-        for item in items.values():
-            readers_of_item = [other for other in items.values() if other.blockers[FORWARD] & item.bit]
-            if len(readers_of_item) == 1:
-                item.following[FORWARD] = readers_of_item[0]
-        self.items = list(items.values())
-        self.full = (1 << len(items)) - 1
-        self.start, self.end = stretch.before, stretch.after
-        self.direction = FORWARD if any(item.rivals for item in self.items) else REVERSED
-
-    def least_peak(self, bound: int, cap: int) -> tuple[int, bool, int]:
-        """Return the least peak of at least `bound`, or a lower bound; whether exact; the states visited."""
-        here, there = self.direction, 1 - self.direction
-        ends = (self.start, self.end)
-        items = self.items if here == FORWARD else self.items[::-1]
-        near = far = self.full, ends[here]
-        far = self.full, ends[there]
-        goal = 0
-        clamped = -1
-        queue = [(bound, self.full.bit_count(), self.full, ends[here])]
-        expanded: dict[int, int] = {}
-        while True:
-            bound, _, state, live = heapq.heappop(queue)
-            if bound > clamped:
-                clamped = bound
-                near = self._commit(items, here, *near, bound, goal)
-                if here == REVERSED:
-                    far = self._commit(self.items, there, *far, bound, self.full & ~near[0])
-                    goal = self.full & ~far[0]
-            if state != state & near[0] | goal:
-                state = state & near[0] | goal
-                live = self._live(state)
-            if state == goal:
-                return bound, True, len(expanded)
-            if expanded.get(state, -1) >= bound:
-                continue
-            if len(expanded) >= cap and state not in expanded:
-                return bound, False, cap
-            expanded[state] = bound
-            moves = []
-            later = way_out = NEVER
-            for item in items:
-                if item.bit & state & ~goal and not item.blockers[here] & state:
-                    place, lowest, more, through = self._row(item, here, state, live, bound, goal)
-                    if lowest <= live:
-                        moves = [(place, lowest)]
-                        later, way_out = NEVER, bound
-                        break
-                    if lowest < NEVER:
-                        moves.append((place, lowest))
-                    later = min(later, more)
-                    way_out = min(way_out, through)
-            if way_out > bound:
-                moves, later = [], way_out
-            for place, lowest in moves:
-                if place not in expanded:
-                    heapq.heappush(queue, (bound, place.bit_count(), place, lowest))
-            if later < NEVER:
-                heapq.heappush(queue, (later, state.bit_count(), state, live))
-
-    def _move(self, item: _Item, direction: int, state: int, live: int) -> tuple[int, int]:
-        """Return the bytes during and after `item` goes from a state with `live` bytes."""
+    def move(self, direction: int, state: int, live: int) -> tuple[int, int]:
+        """Return the bytes during and after this step goes from `state`, which has `live` bytes."""
         if direction == REVERSED:
-            after = live - item.grows
-            for readers, size in item.shared:
+            after = live - self.grows
+            for readers, size in self.shared:
                 if readers & state == readers:
                     after += size
-            return after + item.above, after
-        state ^= item.bit
-        after = live + item.grows
-        for readers, size in item.shared:
+            return after + self.above, after
+        state ^= self.bit
+        after = live + self.grows
+        for readers, size in self.shared:
             if not readers & state:
                 after -= size
-        for readers in item.rivals:
-            if not readers & state:
-                return max(live, after), after
-        return max(live + item.above, after), after
+        overwrites = any(not readers & state for readers in self.rivals)
+        return max(live + (0 if overwrites else self.above), after), after
 
-    def _row(
-        self, first: _Item, direction: int, state: int, live: int, bound: int, goal: int
-    ) -> tuple[int, int, int, int]:
-        """Follow the row that starts with `first`.
 
-        Returns:
-            The place to move to and its bytes (NEVER if there is none within the bound), the bound from
-            which on the answer is another, and the bound that gets through the part that never changes.
-        """
-        item: _Item | None = first
-        place, lowest = 0, NEVER
-        more = NEVER
-        through = -1
-        after, peak = live, 0
-        while item is not None and item.bit & ~goal and not item.blockers[direction] & state:
-            if through < 0 and direction == REVERSED:
-                unchanging = all(readers & state != readers for readers, _ in item.shared)
+def _items(steps: Sequence[Step], last: list[int], stretch: _Stretch) -> list[_Item]:
+    """Return the items of a stretch in the given order."""
+    items: dict[int, _Item] = {}
+    ancestors: dict[int, int] = {}
+    bits = {index: 1 << place for place, index in enumerate(stretch.members)}
+    masks = {tensor: sum(bits[reader] for reader in use) for tensor, use in stretch.readers.items()}
+    for index, bit in bits.items():
+        inputs, size, in_place = steps[index]
+        item = items[index] = _Item(bit, size if last[index] >= 0 else 0, size)
+        producers = [items[tensor] for tensor in set(inputs) if tensor in items]
+        if len(producers) == 1:
+            item.following[REVERSED] = producers[0]
+        for producer in producers:
+            item.blockers[FORWARD] |= producer.bit
+            producer.following[FORWARD] = None if producer.blockers[REVERSED] else item
+            producer.blockers[REVERSED] |= bit
+        for tensor in set(inputs) & masks.keys():
+            if masks[tensor] == bit:
+                item.grows -= steps[tensor].size
             else:
-                unchanging = False
-            during, after = self._move(item, direction, state, after)
-            peak = max(peak, during)
-            state ^= item.bit
-            if through < 0 and not unchanging:
-                through = peak
-            if peak <= bound:
-                if after <= live:
-                    return state, after, NEVER, peak
-                if after < lowest:
-                    place, lowest = state, after
-            else:
-                more = min(more, peak)
-                if through >= 0:
+                item.shared.append((masks[tensor], steps[tensor].size))
+        ancestors[index] = bit
+        for tensor in set(inputs) & items.keys():
+            ancestors[index] |= ancestors[tensor]
+        item.rivals = [masks[tensor] for tensor in in_place if tensor in masks]
+        if any(not readers & ~ancestors[index] for readers in item.rivals):
+            item.above, item.rivals = 0, []  # it is always the last of them
+    return list(items.values())
+
+
+def _search(items: list[_Item], stretch: _Stretch, bound: int, max_states: int) -> _Bounds:
+    """Return the least peak of at least `bound` of any stretch, by a best-first search on the bottleneck.
+
+    A state is the set of steps that have yet to go. They go in reversed time, where a tensor with many
+    readers is paid for by the first one, so that most moves after it lower the bytes; but forward if some
+    step has rivals. The live bytes f as a function of the set S of the steps that have gone are the cut
+    function of a directed hypergraph (tail: producer, heads: readers), hence submodular:
+    f(A | B) + f(A & B) <= f(A) + f(B). With each step split into "allocate the output" and "free the
+    inputs" the bytes during a step are values of f as well.
+
+    Let b be the bottleneck so far (states leave the queue in its order), Q a way from S to the end within b
+    through sets Q_k, and a *row* a sequence of steps that each become available by the one before, so that
+    the closed sets between S and a place T on the row are its places. Two rules:
+
+    * Commit. If T is the first place of a row, reached within b, with f(T) <= f(S), only T is explored:
+      T is a minimum of f on its row, so f(Q_k | T) <= f(Q_k) + f(T) - f(Q_k & T) <= f(Q_k), and Q can be
+      led through T.
+    * Jump. Otherwise each row is one move, to its lowest place within b: a Q whose first step is that of
+      the row can be led through that place by the same inequality, for Q_k & T is a place past S for k > 0.
+
+    Both hold with rivals in forward time: more steps have run at Q_k | T than at Q_k, so nothing that ran
+    in place stops doing so. When b grows, a state without commit is expanded again.
+    """
+    direction = FORWARD if any(item.rivals for item in items) else REVERSED
+    full = (1 << len(items)) - 1
+    queue = [(bound, len(items), full, stretch.end if direction == REVERSED else stretch.start)]
+    expanded: dict[int, int] = {}
+    while queue:
+        bound, _, state, live = heapq.heappop(queue)
+        if not state:
+            break
+        if expanded.get(state, -1) >= bound:
+            continue
+        if len(expanded) >= max_states and state not in expanded:
+            return _Bounds(bound, stretch.peak, len(expanded))
+        expanded[state] = bound
+        moves = []
+        later = NEVER  # the bound from which on this state has other moves
+        for item in items:
+            if item.bit & state and not item.blockers[direction] & state:
+                place, lowest, more = _row(item, direction, state, live, bound)
+                if lowest <= live:
+                    moves, later = [(place, lowest)], NEVER
                     break
-                if after <= live:
-                    return 0, NEVER, peak, peak
-            item = item.following[direction]
-        return place, lowest, more, peak if through < 0 else through
+                if lowest < NEVER:
+                    moves.append((place, lowest))
+                later = min(later, more)
+        for place, lowest in moves:
+            if place not in expanded:
+                heapq.heappush(queue, (bound, place.bit_count(), place, lowest))
+        if later < NEVER:
+            heapq.heappush(queue, (later, state.bit_count(), state, live))
+    return _Bounds(bound, bound, len(expanded))
 
-    def _commit(
-        self, items: list[_Item], direction: int, state: int, live: int, bound: int, goal: int
-    ) -> tuple[int, int]:
-        """Return the state and its bytes after all commits in one direction."""
-        moved = True
-        while moved:
-            moved = False
-            for item in items:
-                if item.bit & state & ~goal and not item.blockers[direction] & state:
-                    place, lowest, _, _ = self._row(item, direction, state, live, bound, goal)
-                    if lowest <= live:
-                        state, live, moved = place, lowest, True
-        return state, live
 
-    def _live(self, state: int) -> int:
-        """Return the live bytes of a state of the search."""
-        done = state if self.direction == REVERSED else self.full ^ state
-        live = self.start
-        remaining = self.full
-        for item in self.items:
-            if item.bit & done:
-                live = self._move(item, FORWARD, remaining, live)[1]
-                remaining ^= item.bit
-        return live
+def _row(first: _Item, direction: int, state: int, live: int, bound: int) -> tuple[int, int, int]:
+    """Follow a row from `state`, which has `live` bytes, up to a commit or as far as `bound` allows.
+
+    Returns:
+        The place to move to, its bytes (NEVER if none fits), and the bound that would lead further.
+    """
+    item: _Item | None = first
+    place, lowest, after = 0, NEVER, live
+    while item and not item.blockers[direction] & state:
+        during, after = item.move(direction, state, after)
+        if during > bound:
+            return place, lowest, during
+        state ^= item.bit
+        if after < lowest:
+            place, lowest = state, after
+        if after <= live:
+            break
+        item = item.following[direction]
+    return place, lowest, NEVER

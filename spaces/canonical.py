@@ -14,28 +14,28 @@ from hashlib import blake2b
 from itertools import pairwise
 from struct import pack
 
-from spaces.layers import Op, Shape
+from spaces.layers import Op
 
 Inputs = tuple[int, ...]
 
 
 def canonical_order(
-    ops: Sequence[Op], inputs: Sequence[Inputs], shapes: Sequence[Shape], reads: Sequence[int], output: int
+    ops: Sequence[Op], inputs: Sequence[Inputs], sizes: Sequence[int], reads: Sequence[int], output: int
 ) -> list[int]:
     """Node indices in canonical execution order, the output last.
 
     Args:
         ops: Operation of each node; a node comes after its inputs.
         inputs: Indices of the nodes each node reads.
-        shapes: Output shape of each node.
+        sizes: Elements of each node's output.
         reads: How often each node is read.
         output: Index of the output.
     """
-    ranks, tie = _join_ranks(ops, inputs, shapes, reads, None)
+    ranks, tie = _join_ranks(ops, inputs, sizes, reads, None)
     dead_ends = [node for node, count in enumerate(reads) if not count and node != output]
     if tie or dead_ends:
         labels = _labels(ops, inputs)
-        ranks, _ = _join_ranks(ops, inputs, shapes, reads, labels)
+        ranks, _ = _join_ranks(ops, inputs, sizes, reads, labels)
         dead_ends.sort(key=labels.__getitem__)
     order: list[int] = []
     seen = [False] * len(ops)
@@ -50,11 +50,8 @@ def canonical_order(
 
 def digest(ops: Sequence[Op], inputs: Sequence[Inputs]) -> str:
     """32 hexadecimal digits naming the graph, given in canonical order."""
-    numbers = [op.code for op in ops]
-    for sources in inputs:
-        numbers.append(len(sources))
-        numbers += sources
-    return blake2b(pack(f"<{len(numbers)}q", *numbers), digest_size=16).hexdigest()
+    codes = pack(f"<{len(ops)}q", *[op.code for op in ops])
+    return blake2b(codes + repr(tuple(inputs)).encode(), digest_size=16).hexdigest()
 
 
 def _visit(
@@ -84,7 +81,7 @@ def _visit(
 def _join_ranks(
     ops: Sequence[Op],
     inputs: Sequence[Inputs],
-    shapes: Sequence[Shape],
+    sizes: Sequence[int],
     reads: Sequence[int],
     labels: Sequence[int] | None,
 ) -> tuple[dict[int, Inputs], bool]:
@@ -93,13 +90,10 @@ def _join_ranks(
     What a branch needs is counted from where it forks off: what is read elsewhere too is there anyway.
     """
     need: list[int] = []  # elements alive while a node is computed
-    sizes: list[int] = []
     ranks: dict[int, Inputs] = {}
     tie = False
     for node, sources in enumerate(inputs):
-        shape = shapes[node]
-        size = shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
-        sizes.append(size)
+        size = sizes[node]
         if len(sources) == 1:
             source = sources[0]
             both = sizes[source] + size

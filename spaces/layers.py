@@ -169,6 +169,11 @@ class Dense(Operation):
         return (self.units,)
 
 
+def volume(shape: Shape) -> int:
+    """Number of elements of a shape."""
+    return shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
+
+
 Op = Input | Conv | Pool | BatchNorm | ReLU | Add | Zero | Flatten | Dense
 
 OPS: dict[str, type[Op]] = {

@@ -15,7 +15,7 @@ from random import Random
 from typing import Literal
 
 from spaces.errors import UsageError
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, ReLU
+from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Choice, Choose, Flag, Genotype, Integer, Space
 
@@ -47,6 +47,12 @@ FIELD_OF = tuple(
 UNITS_OF = tuple(f"d{d}.units" for d in range(MAX_DENSE))
 
 _ADD, _NORM, _RELU, _FLATTEN = Add(), BatchNorm(), ReLU(), Flatten()
+_TAILS: dict[tuple[bool, bool], tuple[Op, ...]] = {  # by has batch norm, has ReLU
+    (False, False): (),
+    (False, True): (_RELU,),
+    (True, False): (_NORM,),
+    (True, True): (_NORM, _RELU),
+}
 
 
 class MunasSpace(Space):
@@ -120,7 +126,7 @@ class MunasSpace(Space):
             x = self._pool(net, str(kind), x, size, size)
         x = net.add(_FLATTEN, x)
         for d in range(int(choose("dense", self.dense))):
-            x = net.add(_RELU, net.add(self._dense(int(choose(UNITS_OF[d], UNITS))), x))
+            x = net.add_chain(x, self._dense(int(choose(UNITS_OF[d], UNITS))), _RELU)
         outputs = 1 if self.binary_output else self.num_classes
         return net.build(net.add(self._dense(outputs), x))
 
@@ -147,15 +153,11 @@ class MunasSpace(Space):
         width_in, height, width = net.shape(x)
         kernel = min(kernel, height, width)
         if depthwise:
-            x = net.add(self._conv(width_in, kernel, stride, width_in), x)
+            op = self._conv(width_in, kernel, stride, width_in)
         else:
             assert channels is not None
-            x = net.add(self._conv(channels, kernel, stride, 1), x)
-        if choose(bn_, BATCH_NORM):
-            x = net.add(_NORM, x)
-        if choose(relu_, RELU):
-            x = net.add(_RELU, x)
-        return x
+            op = self._conv(channels, kernel, stride, 1)
+        return net.add_chain(x, op, *_TAILS[choose(bn_, BATCH_NORM) is True, choose(relu_, RELU) is True])
 
     def _join(self, net: NetworkBuilder, pending: list[int]) -> int:
         """Bring maps to about the smallest height and width, then add them."""

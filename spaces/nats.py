@@ -158,7 +158,7 @@ def _reduce(net: NetworkBuilder, x: int, channels: int) -> int:
 
 
 def _classify(net: NetworkBuilder, x: int, classes: int) -> Network:
-    x = net.add(_RELU, net.add(_NORM, x))
+    x = net.add_chain(x, _NORM, _RELU)
     _, height, width = net.shape(x)
     x = net.add(Pool("avg", (height, width), (height, width)), x)
     return net.build(net.add(Dense(classes), net.add(_FLATTEN, x)))
@@ -170,7 +170,7 @@ def _convolve(net: NetworkBuilder, x: int, channels: int, kernel: int, stride: i
         padding = kernel // 2
         op = Conv(channels, (kernel, kernel), (stride, stride), (padding, padding), bias=False)
         _CONVOLUTIONS[channels, kernel, stride] = op
-    return net.add(_NORM, net.add(op, x))
+    return net.add_chain(x, op, _NORM)
 
 
 __all__ = ["EDGES", "OPERATIONS", "Domain", "NatsSss", "NatsTss"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from spaces.canonical import canonical_order, digest
 from spaces.errors import UsageError
-from spaces.layers import OPS, Input, Op, Shape, ShapeError, Zero
+from spaces.layers import OPS, Input, Op, Shape, ShapeError, Zero, volume
 
 
 class Node(NamedTuple):
@@ -32,6 +32,7 @@ class Network:
         ops: The operation of every node.
         inputs: For every node, the indices of the nodes it reads, all of them before it.
         shapes: The batch-free output shape of every node.
+        volumes: Number of elements of every shape.
         reads: How often every node is read.
         key: 32 hexadecimal digits. Equal keys mean the same graph as executed, however it was written down.
     """
@@ -39,6 +40,7 @@ class Network:
     ops: tuple[Op, ...]
     inputs: tuple[tuple[int, ...], ...]
     shapes: tuple[Shape, ...]
+    volumes: tuple[int, ...]
     reads: tuple[int, ...]
     key: str
 
@@ -50,7 +52,7 @@ class Network:
 
     def __reduce__(self) -> tuple[object, ...]:
         # Derived values are not worth sending to another process.
-        return Network, (self.ops, self.inputs, self.shapes, self.reads, self.key)
+        return Network, (self.ops, self.inputs, self.shapes, self.volumes, self.reads, self.key)
 
     def __len__(self) -> int:
         return len(self.ops)
@@ -153,6 +155,7 @@ class NetworkBuilder:
         self._ops: list[Op] = [op]
         self._inputs: list[tuple[int, ...]] = [()]
         self._shapes: list[Shape] = [op.out_shape()]
+        self._volumes = [volume(op.shape)]
         self._reads = [0]
         self._is_chain = True
         self.input = 0
@@ -168,7 +171,13 @@ class NetworkBuilder:
             source = inputs[0]
             if not 0 <= source < here:
                 raise self._no_handle(op, source)
-            shapes.append(shapes[source] if op.elementwise else op.out_shape(shapes[source]))  # type: ignore[call-arg]
+            if op.elementwise:
+                shapes.append(shapes[source])
+                self._volumes.append(self._volumes[source])
+            else:
+                shape = op.out_shape(shapes[source])  # type: ignore[call-arg]
+                shapes.append(shape)
+                self._volumes.append(shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0])
             self._reads[source] += 1
             if source != here - 1:
                 self._is_chain = False
@@ -177,6 +186,7 @@ class NetworkBuilder:
                 if not 0 <= source < here:
                     raise self._no_handle(op, source)
             shapes.append(op.out_shape(*[shapes[source] for source in inputs]))
+            self._volumes.append(volume(shapes[-1]))
             for source in inputs:
                 self._reads[source] += 1
             self._is_chain = False
@@ -186,6 +196,24 @@ class NetworkBuilder:
         self._inputs.append(inputs)
         self._reads.append(0)
         return here
+
+    def add_chain(self, source: int, op: Op, *elementwise: Op) -> int:
+        """Append `op` reading `source` and elementwise operations behind it; returns the last one's handle.
+
+        The same as `add` for each in turn, without its cost per node.
+        """
+        here = self.add(op, source)
+        count = len(elementwise)
+        if count:
+            for follower in elementwise:
+                if not follower.elementwise:
+                    raise ShapeError(f"{follower.token} in a chain; expected an elementwise operation")
+            self._ops += elementwise
+            self._shapes += [self._shapes[here]] * count
+            self._volumes += [self._volumes[here]] * count
+            self._inputs += [(node,) for node in range(here, here + count)]
+            self._reads[here:] = [1] * count + [0]
+        return here + count
 
     def _no_handle(self, op: Op, source: int) -> ShapeError:
         return ShapeError(f"{op.token} reads node {source}; expected a handle in 0..{len(self._ops) - 1}")
@@ -200,14 +228,15 @@ class NetworkBuilder:
         Raises:
             ShapeError: `output` is no handle, or something reads it.
         """
-        ops, inputs, shapes, reads = self._ops, self._inputs, self._shapes, self._reads
+        ops, inputs, shapes = self._ops, self._inputs, self._shapes
+        volumes, reads = self._volumes, self._reads
         last = len(ops) - 1
         if not 0 <= output <= last:
             raise ShapeError(f"output {output}; expected a handle in 0..{last}")
         if reads[output]:
             raise ShapeError(f"output {output} ({ops[output].token}) is read by a later node; it must be last")
         if not self._is_chain or output != last:
-            order = canonical_order(ops, inputs, shapes, reads, output)
+            order = canonical_order(ops, inputs, volumes, reads, output)
             place = [0] * len(ops)
             for position, node in enumerate(order):
                 place[node] = position
@@ -217,8 +246,10 @@ class NetworkBuilder:
                 for sources in [inputs[node] for node in order]
             ]
             shapes = [shapes[node] for node in order]
+            volumes = [volumes[node] for node in order]
             reads = [reads[node] for node in order]
-        return Network(tuple(ops), tuple(inputs), tuple(shapes), tuple(reads), digest(ops, inputs))
+        key = digest(ops, inputs)
+        return Network(tuple(ops), tuple(inputs), tuple(shapes), tuple(volumes), tuple(reads), key)
 
 
 def reaches_output(network: Network) -> list[bool]:

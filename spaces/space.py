@@ -19,7 +19,7 @@ from spaces.network import Network
 
 Value = int | str | bool
 REDRAWS = 1000  # moves tried before a space is said to have no other network within reach
-_REMEMBERED = 64
+_REMEMBERED = 256
 
 
 class Domain(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 
+from engine.api import Result
 from engine.progress import Progress
 from engine.results.front import format_front, format_number, recorded_names
-from engine.api import Result
 from engine.setup import Setup
 
 _ROWS = 10

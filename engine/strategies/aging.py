@@ -10,13 +10,14 @@ enter the population, and random ones are drawn until it is full.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from random import Random
+from typing import ClassVar, NamedTuple
 
-from deap import base, tools
+from deap import base
+from deap.tools import selection
 
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
@@ -25,18 +26,12 @@ from spaces.errors import UsageError
 from spaces.space import Genotype, Space
 
 
-class _Merit(base.Fitness):  # type: ignore[misc]  # DEAP has no types
-    weights = (1.0,)  # merits are larger for better
-
-
-class _Individual:
+class _Individual(NamedTuple):
     """What a tournament compares."""
 
-    __slots__ = ("fitness", "genotype", "number")
-
-    def __init__(self, number: int, genotype: Genotype, merit: float) -> None:
-        self.number, self.genotype = number, genotype
-        self.fitness = _Merit((merit,))
+    number: int
+    genotype: Genotype
+    merit: float
 
 
 class AgingEvolution:
@@ -62,7 +57,7 @@ class AgingEvolution:
         self._population: deque[_Individual] = deque(maxlen=population)
         self._size = population
         self._toolbox = base.Toolbox()
-        self._toolbox.register("select", tools.selTournament, k=1, tournsize=tournament)
+        self._toolbox.register("select", selection.selTournament, k=1, tournsize=tournament, fit_attr="merit")
         self._toolbox.register("mutate", space.mutate)
 
     def ask(self) -> Candidate:
@@ -72,7 +67,7 @@ class AgingEvolution:
         if len(self._population) < self._size:
             candidate = Candidate(number, self._space.sample(rng))
         else:
-            with _global_random(rng):
+            with _drawing_from(rng):
                 (parent,) = self._toolbox.select(self._population)
             candidate = Candidate(number, self._toolbox.mutate(parent.genotype, rng), parent.number)
         self._asked += 1
@@ -90,11 +85,10 @@ class AgingEvolution:
 
 
 @contextmanager
-def _global_random(rng: random.Random) -> Iterator[None]:
-    """Let DEAP, which draws from the global generator, draw from `rng` instead."""
-    state = random.getstate()
-    random.seed(rng.getrandbits(64))
+def _drawing_from(rng: Random) -> Iterator[None]:
+    """Let DEAP's selection, which draws from the global generator, draw from `rng` instead."""
+    generator, selection.random = selection.random, rng
     try:
         yield
     finally:
-        random.setstate(state)
+        selection.random = generator
