@@ -210,8 +210,9 @@ def resume(
 
 @contextmanager
 def _unhurried_collector() -> Iterator[None]:
-    """Collect cyclic garbage less often: a search makes many small tuples and no cycles, and looking for them
-    would take a third of its time.
+    """Look for cyclic garbage less often.
+
+    A search makes many small tuples and no cycles; looking for some took a third of its time.
     """
     thresholds = gc.get_threshold()
     gc.set_threshold(50_000, 20, 20)

@@ -8,7 +8,7 @@ follow by addition, exactly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +42,7 @@ def figure_of_all(space: Space, figure: Callable[[Network], float]) -> NDArray[n
     base = {name: domain.values()[0] for name, domain in domains.items()}
     total = np.zeros([domains[name].count for name in names])
     groups = [*additive.groups]
-    separators = [
-        tuple(name for name in after if name in before) for before, after in zip(groups, groups[1:], strict=False)
-    ]
+    separators = [tuple(name for name in after if name in before) for before, after in pairwise(groups)]
     for group, sign in [(g, 1) for g in groups] + [(s, -1) for s in separators]:
         shape = [domains[name].count if name in group else 1 for name in names]
         values = [

@@ -18,7 +18,8 @@ from typing import Any
 import numpy
 import pytest
 
-from fitness.archive import LARGEST_PICKLE_BYTES, Archive, check_pickle, read_architectures
+from fitness.archive import Archive, read_architectures
+from fitness.pickle_check import LARGEST_PICKLE_BYTES, check_pickle
 from fitness.table import Table
 from spaces.errors import EngineError, RunError, UnknownName, UntrustedFile, UsageError
 
@@ -197,31 +198,19 @@ def test_wrong_questions(tmp_path: Path) -> None:
             id="double column",
         ),
         pytest.param("index,arch_str,\n0,a,1\n", "line 1: the column name '' is empty", id="unnamed column"),
-        pytest.param(
-            "index,arch_str,x\n0,a,1\n0,b,2\n", "line 3: index 0 occurs a second", id="double index"
-        ),
-        pytest.param(
-            "index,arch_str,x\n0,a,1\n1,a,2\n", "line 3: architecture 'a' is empty or", id="double arch"
-        ),
+        pytest.param("index,arch_str,x\n0,a,1\n0,b,2\n", "line 3: index 0 occurs a second", id="double index"),
+        pytest.param("index,arch_str,x\n0,a,1\n1,a,2\n", "line 3: architecture 'a' is empty or", id="double arch"),
         pytest.param("index,arch_str,x\n0,,1\n", "line 2: architecture ''", id="no architecture"),
         pytest.param("index,arch_str,x\n0,a,1\n2,c,2\n", "no line with index 1, though it holds 2", id="gap"),
         pytest.param("index,arch_str,x\n1,a,1\n2,c,2\n", "no line with index 0", id="counts from 1"),
         pytest.param("index,arch_str,x\n-1,a,1\n", "line 2: the index '-1' is not", id="negative"),
         pytest.param("index,arch_str,x\n0.0,a,1\n", "line 2: the index '0.0' is not", id="fractional"),
-        pytest.param(
-            "index,arch_str,x\n" + "9" * 5000 + ",a,1\n", "line 2: the index '9{100}'", id="huge index"
-        ),
-        pytest.param(
-            "index,arch_str,x\n0,a,1\n1,b\n", "line 3: 2 fields where the header has 3", id="short row"
-        ),
+        pytest.param("index,arch_str,x\n" + "9" * 5000 + ",a,1\n", "line 2: the index '9{100}'", id="huge index"),
+        pytest.param("index,arch_str,x\n0,a,1\n1,b\n", "line 3: 2 fields where the header has 3", id="short row"),
         pytest.param("index,arch_str,x\n0,a,1,2\n", "line 2: 4 fields where", id="long row"),
         pytest.param('index,arch_str,x\n0,"a,1\n', "line 2: unexpected end", id="open quote"),
-        pytest.param(
-            "index,arch_str,x\n0," + "a" * 200_000 + ",1\n", "line 2: field larger", id="huge field"
-        ),
-        pytest.param(
-            "index,arch_str,x\n0,a,1\n1,b\xe9,1\n".encode("latin-1"), "line 3: byte 0xe9", id="latin 1"
-        ),
+        pytest.param("index,arch_str,x\n0," + "a" * 200_000 + ",1\n", "line 2: field larger", id="huge field"),
+        pytest.param("index,arch_str,x\n0,a,1\n1,b\xe9,1\n".encode("latin-1"), "line 3: byte 0xe9", id="latin 1"),
         pytest.param("index,arch_str,x\n0,a,1\n".encode("utf-16"), "line 1: byte 0xff", id="utf 16"),
         pytest.param(bz2.compress(b"anything"), "not a CSV table; give its folder", id="pickle file"),
     ],
@@ -540,9 +529,7 @@ EMPTY_ORDERED = text("collections") + text("OrderedDict") + b"\x93)R"
         pytest.param(DTYPE + text("O") + b"\x89\x88\x87R", id="dtype of objects"),
         pytest.param(DTYPE + text("V16") + b"\x89\x88\x87R", id="dtype of records"),
         pytest.param(DTYPE + text("f8") + b"\x85R", id="dtype with other arguments"),
-        pytest.param(
-            FLOAT64 + b"(K\x03\x8c\x01<NNNJ" + b"\xff" * 4 + b"J" + b"\xff" * 4 + b"K\x3ftb", id="flags"
-        ),
+        pytest.param(FLOAT64 + b"(K\x03\x8c\x01<NNNJ" + b"\xff" * 4 + b"J" + b"\xff" * 4 + b"K\x3ftb", id="flags"),
         pytest.param(FLOAT64 + b"}b", id="dtype state"),
         pytest.param(EMPTY_ORDERED + b"}b", id="state of a dictionary"),
         pytest.param(SCALAR + FLOAT64 + b"C\x04abcd\x86R", id="scalar of too few bytes"),
@@ -569,14 +556,10 @@ def test_other_pickles_than_official_ones_are_refused(tmp_path: Path, body: byte
     [
         pytest.param(b"", "damaged", id="empty"),
         pytest.param(b"index,arch_str\n", "damaged: Invalid data stream", id="no bz2"),
-        pytest.param(
-            bz2.compress(pickle.dumps([1] * 900, 4))[:-9], "damaged: Compressed file ended", id="cut bz2"
-        ),
+        pytest.param(bz2.compress(pickle.dumps([1] * 900, 4))[:-9], "damaged: Compressed file ended", id="cut bz2"),
         pytest.param(bz2.compress(b""), "damaged", id="nothing compressed"),
         pytest.param(bz2.compress(pickle.dumps([1, 2], 4)[:-3]), "damaged", id="cut pickle"),
-        pytest.param(
-            bz2.compress(pickle.dumps([1, 2], 4) + b"more"), "left over", id="something behind the end"
-        ),
+        pytest.param(bz2.compress(pickle.dumps([1, 2], 4) + b"more"), "left over", id="something behind the end"),
         pytest.param(bz2.compress(b"\x80\x04K\x01K\x02."), "left over", id="two values"),
         pytest.param(bz2.compress(b"\x80\x04(K\x02."), "left over", id="open mark"),
         pytest.param(bz2.compress(b"\x80\x04K\x01\x86."), "stack is empty", id="stack underflow"),
