@@ -241,6 +241,7 @@ def _continue(
         raise
     finally:
         runner.close()
+        store.finish()
         if folder:
             folder.state = state
             folder.save()

@@ -185,16 +185,26 @@ class RecordStore:
         self._end += len(line)
         self._index(record)
 
+    def finish(self) -> None:
+        """Push everything to the disk and let other processes write; reading goes on.
+
+        Raises:
+            RunError: The disk did not take it.
+        """
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise RunError(f"cannot finish {self._name}: {error.strerror or error}") from error
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
     def close(self) -> None:
-        """Push everything to the disk and let go of the file."""
+        """Let go of the file."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
-            try:
-                os.fsync(descriptor)
-            except OSError as error:
-                raise RunError(f"cannot finish {self._name}: {error.strerror or error}") from error
-            finally:
-                os.close(descriptor)
+            os.close(descriptor)
+
+    __del__ = close
 
     def _index(self, record: Record) -> None:
         if not record.cached:

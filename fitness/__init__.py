@@ -8,7 +8,6 @@ FITNESS = Registry(
     "fitness",
     {
         "trace": "fitness.trace:trace",
-        "table": "fitness.table_fitness:TableFitness",
         **{
             name: f"fitness.figure_fitness:{name}"
             for name in (
