@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
 
 from engine.config import RunConfig
 from engine.executors import Evaluations, evaluations
 from engine.records import Record, RecordStore
 from engine.results.front import Front, best_record, front_of, parse_objectives
 from engine.run_folder import RunFolder
-from engine.setup import Setup, StrategyFactory
+from engine.setup import Setup, StrategyFactory, checked_fitness
 from engine.study import Study, nothing_feasible
 from fitness.base import Fitness
 from spaces.errors import RunError, UsageError
 from spaces.space import Space
 
 OnRecord = Callable[[Record], None]
+
+
+def _ignore(record: Record) -> None: ...
+
+
+def _nothing() -> None: ...
 
 
 @dataclass
@@ -67,7 +74,11 @@ class _Records(Sequence[Record]):
     def __iter__(self) -> Iterator[Record]:
         return iter(self._store)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
             return [self._store.read(number) for number in range(*index.indices(len(self)))]
         number = index + len(self) if index < 0 else index
@@ -93,7 +104,7 @@ def search(
     workers: int = 1,
     out: str | Path | None = None,
     scores: Sequence[Fitness] = (),
-    on_record: OnRecord = lambda record: None,
+    on_record: OnRecord = _ignore,
 ) -> Result:
     """Search a space without training anything.
 
@@ -124,13 +135,13 @@ def search(
     """
     own = tuple(scores)
     if not isinstance(fitness, str):
-        own, fitness = (*own, fitness), fitness.name
+        own, fitness = (*own, fitness), checked_fitness("fitness", fitness).name
     config = RunConfig(
         space=space if isinstance(space, str) else space.name,
         strategy=strategy if isinstance(strategy, str) else getattr(strategy, "__name__", "own"),
         fitness=fitness,
-        objectives=tuple(objectives),
-        bounds=tuple(bounds),
+        objectives=objectives,  # type: ignore[arg-type]  # the config makes tuples of them
+        bounds=bounds,  # type: ignore[arg-type]
         target=target,
         table=str(Path(table).resolve()) if table else None,
         budget=budget,
@@ -153,17 +164,28 @@ def search(
     return run(setup, on_record)
 
 
-def run(setup: Setup, on_record: OnRecord = lambda record: None) -> Result:
-    """Start the run of a setup; see `search`."""
-    config = setup.config
+def run(setup: Setup, on_record: OnRecord = _ignore, on_start: Callable[[], None] = _nothing) -> Result:
+    """Start the run of a setup; see `search`.
+
+    Args:
+        setup: What to run.
+        on_record: Called with every record as it is made.
+        on_start: Called when everything that a user may have got wrong has been checked.
+
+    Raises:
+        UsageError: See `search`.
+        RunError: See `search`.
+    """
     setup.strategy()  # a wrong option is found before the folder is made
     reference = setup.reference()
     setup.refer(reference)
-    runner = evaluations(setup.evaluator, config.workers)
-    if config.out is None:
-        return _continue(setup, runner, None, RecordStore(), on_record)
-    folder, store = RunFolder.create(Path(config.out), config, reference)
-    return _continue(setup, runner, folder, store, on_record)
+    with closing(evaluations(setup.evaluator, setup.config.workers)) as runner:
+        if setup.config.out is None:
+            on_start()
+            return _continue(setup, runner, None, RecordStore(), on_record)
+        folder, store = RunFolder.create(Path(setup.config.out), setup.resolved, reference)
+        on_start()
+        return _continue(setup, runner, folder, store, on_record)
 
 
 def resume(
@@ -174,7 +196,7 @@ def resume(
     space: Space | None = None,
     strategy: StrategyFactory | None = None,
     scores: Sequence[Fitness] = (),
-    on_record: OnRecord = lambda record: None,
+    on_record: OnRecord = _ignore,
 ) -> Result:
     """Continue a run; it ends with the records that it would have had without the interruption.
 
@@ -191,21 +213,42 @@ def resume(
         UsageError: Not a run, or a budget below what is recorded.
         RunError: See `search`.
     """
-    folder = RunFolder.read(Path(path))
+    folder, setup = reopen(Path(path), budget, workers, space, strategy, scores)
+    return go_on(folder, setup, on_record)
+
+
+def reopen(
+    path: Path,
+    budget: int | None = None,
+    workers: int = 1,
+    space: Space | None = None,
+    strategy: StrategyFactory | None = None,
+    scores: Sequence[Fitness] = (),
+) -> tuple[RunFolder, Setup]:
+    """A run folder and the setup to continue it with; see `resume`."""
+    folder = RunFolder.read(path)
     config = replace(folder.config, workers=workers, out=str(path))
     if budget is not None:
         config = replace(config, budget=budget)
-    setup = Setup(config, space, strategy, tuple(scores))
+    return folder, Setup(config, space, strategy, tuple(scores))
+
+
+def go_on(
+    folder: RunFolder, setup: Setup, on_record: OnRecord = _ignore, on_start: Callable[[], None] = _nothing
+) -> Result:
+    """Continue the run in a folder; see `resume` and `run`."""
     setup.strategy()
     setup.refer(folder.reference)
-    runner = evaluations(setup.evaluator, workers)
     store = folder.records(write=True)
-    if config.budget < len(store):
-        held = len(store)
-        store.close()
-        raise UsageError(f"budget {config.budget}, but {path} holds {held} records; expected at least {held}")
-    folder.config = config
-    return _continue(setup, runner, folder, store, on_record)
+    budget, held = setup.config.budget, len(store)
+    if budget < held:
+        store.finish()
+        raise UsageError(f"budget {budget}, but {folder.path} holds {held} records; expected at least {held}")
+    with closing(evaluations(setup.evaluator, setup.config.workers)) as runner:
+        folder.config, folder.state = setup.resolved, "running"
+        folder.save()
+        on_start()
+        return _continue(setup, runner, folder, store, on_record)
 
 
 @contextmanager
@@ -227,24 +270,23 @@ def _continue(
 ) -> Result:
     """Run the loop to the budget and leave the folder saying how it ended."""
     config = setup.config
-    study = Study(setup.space, setup.strategy(), setup.evaluator, runner, store, config.open)
-    if folder:
-        folder.state = "running"
-        folder.save()
-    state = "failed"
+    study = Study(setup.space, setup.strategy(), runner, setup.evaluator.shareable, store, config.open)
     try:
         with _unhurried_collector():
             study.run(config.budget, on_record)
-        state = "finished"
-    except KeyboardInterrupt:
-        state = "interrupted"
+        _leave(folder, "finished", store)
+    except BaseException as error:
+        # What ended the run is worth more to its user than that the folder could not be told.
+        with suppress(RunError):
+            _leave(folder, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", store)
         raise
-    finally:
-        runner.close()
-        store.finish()
-        if folder:
-            folder.state = state
-            folder.save()
     if not study.feasible:
         raise RunError(nothing_feasible(study.rejections, len(store)))
     return Result(setup, folder.path if folder else None, study.exhausted, store)
+
+
+def _leave(folder: RunFolder | None, state: str, store: RecordStore) -> None:
+    store.finish()
+    if folder:
+        folder.state = state
+        folder.save()

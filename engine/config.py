@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from spaces.errors import UsageError
+from spaces.errors import UnknownName, UsageError
 
 MAX_BUDGET = 100_000_000  # records; a hundred million lines are 50 GB, so more is a slip of the finger
+MAX_IMAGE_SIZE = 100_000  # of a side or the channels; sizes beyond are slips too, and products of them overflow
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,30 @@ class RunConfig:
                 continue
             if type(value) is not int or not low <= value <= high:
                 raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high:,}")
-        for name in ("space", "input_shape", "strategy", "fitness", "target"):
-            if not isinstance(getattr(self, name), str):
-                raise UsageError(f"{name} is {getattr(self, name)!r}; expected text")
+        for name in ("space", "input_shape", "strategy", "fitness", "target", "table", "out"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (value is None and name in ("table", "out")):
+                raise UsageError(f"{name} is {value!r}; expected text")
         for name in ("objectives", "bounds"):
             value = getattr(self, name)
-            if isinstance(value, str) or not all(isinstance(text, str) for text in value):
+            texts = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (None,)
+            if not all(isinstance(text, str) for text in texts):
                 raise UsageError(f"{name} is {value!r}; expected a list of texts")
-            object.__setattr__(self, name, tuple(value))
+            object.__setattr__(self, name, texts)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """`input_shape` as three numbers.
 
         Raises:
-            UsageError: Not three whole numbers of at least 1.
+            UsageError: Not three whole numbers from 1 to `MAX_IMAGE_SIZE`.
         """
         parts = self.input_shape.lower().replace("×", "x").split("x")
-        numbers = [int(part) for part in parts if part.isdecimal() and int(part) > 0]
-        if len(parts) != 3 or len(numbers) != 3:
+        numbers = [int(part) for part in parts if part.isdecimal() and len(part) < 10]
+        if len(parts) != 3 or len(numbers) != 3 or not all(1 <= number <= MAX_IMAGE_SIZE for number in numbers):
             raise UsageError(
-                f"input shape {self.input_shape!r}; expected HEIGHTxWIDTHxCHANNELS, each at least 1, e.g. 32x32x3"
+                f"input shape {self.input_shape[:80]!r}; expected HEIGHTxWIDTHxCHANNELS, each from 1 to "
+                f"{MAX_IMAGE_SIZE:,}, e.g. 32x32x3"
             )
         return numbers[0], numbers[1], numbers[2]
 
@@ -106,13 +110,10 @@ class RunConfig:
         known = [item.name for item in fields(RunConfig)]
         for name in values:
             if name not in known:
-                raise UsageError(f"{where}: unknown field {name!r}; known: {', '.join(known)}")
-        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+                raise UsageError(f"{where}: {UnknownName('field', name, known)}")
         try:
-            return RunConfig(**{**values, **lists})  # type: ignore[arg-type]
+            return RunConfig(**values)  # type: ignore[arg-type]
         except UsageError as error:
-            raise UsageError(f"{where}: {error}") from error
-        except TypeError as error:
             raise UsageError(f"{where}: {error}") from error
 
 
@@ -126,9 +127,11 @@ def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
     if path is not None:
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read config {path!r}: {error}") from error
-        except tomllib.TOMLDecodeError as error:
+        except OSError as error:
+            raise UsageError(f"cannot read config {path!r}: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
             raise UsageError(f"config {path!r} is not TOML: {error}") from error
         config = RunConfig.from_dict(values, f"config {path!r}")
-    return replace(config, **flags)  # type: ignore[arg-type]
+    config = replace(config, **flags)  # type: ignore[arg-type]
+    # A run is resumed and asked from other folders than the one it was started in.
+    return config if config.table is None else replace(config, table=str(Path(config.table).resolve()))

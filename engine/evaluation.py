@@ -12,6 +12,8 @@ from engine.records import Status
 from fitness.base import Fitness
 from spaces.space import Genotype, Space
 
+_LONGEST_REASON = 300  # characters of an error's message that go into a record
+
 
 class Outcome(NamedTuple):
     """What evaluating one candidate gave; see `Record` for the fields."""
@@ -27,8 +29,11 @@ class Evaluator:
 
     Args:
         space: Decodes genotypes.
-        bounds: In the order in which they are tried; the first that is broken ends the evaluation.
+        bounds: Tried before anything else, the cheapest first; the first that is broken ends the evaluation.
         scores: Further scores to record.
+
+    Attributes:
+        shareable: Whether networks of one key have all their scores in common.
     """
 
     def __init__(self, space: Space, bounds: Sequence[Bound], scores: Sequence[Fitness]) -> None:
@@ -55,7 +60,7 @@ class Evaluator:
                 break
             value = scores[bound.fitness.name]
             if not bound.holds(value):
-                status, reason = "infeasible", f"{bound.fitness.name} is {value:g}; bound {bound}"
+                status, reason = "infeasible", f"{bound.fitness.name} is {value}; bound {bound}"
                 break
         else:
             for fitness in self._scores:
@@ -71,11 +76,11 @@ class Evaluator:
             return None
         try:
             value = fitness(self._subject(fitness, genotype))
-        except Exception as error:  # a score is foreign code: whatever it raises belongs into the record
-            return f"{fitness.name} raised {type(error).__name__}: {error}"
-        if not isinstance(value, int):
-            value = float(value)
-        if not math.isfinite(value):
+            value = int(value) if isinstance(value, int) else float(value)
+            finite = math.isfinite(value)
+        except (Exception, SystemExit) as error:  # foreign code: whatever it raises belongs into the record
+            return f"{fitness.name} raised {type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
+        if not finite:
             return f"{fitness.name} is {value}"
         scores[fitness.name] = value
         return None
@@ -96,4 +101,4 @@ def _cost(fitness: Fitness) -> int:
     if fitness.needs == "module":
         return 3
     name = fitness.name.partition("(")[0]
-    return 2 if name in ("munas_peak_memory",) else 1 if "peak" in name else 0
+    return 2 if name == "munas_peak_memory" else 1 if "peak" in name else 0

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from engine.evaluation import Evaluator, Outcome
-from spaces.errors import UsageError
+from spaces.errors import RunError, UsageError
 from spaces.space import Genotype, Value
 
 
@@ -71,13 +71,27 @@ class Pooled:
     """Evaluates on any `concurrent.futures` executor whose workers hold the evaluator.
 
     Args:
-        make: Makes the executor, again if its workers died.
+        make: Makes the executor, again if its workers died. Its `shutdown(wait=False)` ends what is running.
     """
 
     def __init__(self, make: Callable[[], Executor]) -> None:
         self._make = make
         self._executor = make()
         self._open: list[Ticket] = []
+
+    def complaint(self) -> str | None:
+        """Why the workers cannot evaluate, if they cannot.
+
+        Raises:
+            RunError: They do not even start.
+        """
+        try:
+            return self._executor.submit(_complain).result()
+        except BrokenExecutor as error:
+            raise RunError(
+                "the worker processes ended while starting, see above; a script has to search under "
+                "`if __name__ == '__main__':`, because every worker imports it"
+            ) from error
 
     def start(self, genotype: Genotype, known: Mapping[str, float] | None) -> Ticket:
         """See `Evaluations`."""
@@ -105,21 +119,24 @@ class Pooled:
         return outcome
 
     def close(self) -> None:
-        """See `Evaluations`."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """See `Evaluations`; evaluations under way are given up."""
+        self._executor.shutdown(wait=not self._open)
+
+    def _renew(self) -> None:
+        self._executor.shutdown(wait=False)
+        self._executor = self._make()
 
     def _submit(self, ticket: Ticket) -> None:
         ticket.future = self._executor.submit(_evaluate, ticket.genotype.to_dict(), ticket.known)
 
     def _retry(self, ticket: Ticket) -> Outcome:
-        self.close()
-        self._executor = self._make()
+        self._renew()
         try:
             self._submit(ticket)
             assert ticket.future is not None
             outcome = ticket.future.result()
         except BrokenExecutor:
-            self._executor = self._make()
+            self._renew()
             outcome = Outcome({}, "failed", "the worker process died twice: killed, or out of memory", 0.0)
         for other in self._open:
             if other is not ticket and (other.future is None or not _succeeded(other.future)):
@@ -127,46 +144,80 @@ class Pooled:
         return outcome
 
 
+class _Workers(ProcessPoolExecutor):
+    """A pool whose running calls can be ended, which Python's own waits for even at exit."""
+
+    def __init__(self, count: int, cargo: bytes) -> None:
+        context = get_context("forkserver")
+        self._receiver, self._sender = context.Pipe(duplex=False)
+        super().__init__(count, context, initializer=_receive, initargs=(cargo, self._receiver))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As usual; without waiting, the workers end at once."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        self._sender.close()
+        if wait:
+            self._receiver.close()
+
+
 def evaluations(evaluator: Evaluator, workers: int) -> Evaluations:
     """Evaluation here for one worker, in a pool of processes for more.
 
     Raises:
         UsageError: Something of the evaluator cannot be sent to another process.
+        RunError: Worker processes cannot start.
     """
     if workers == 1:
         return Serial(evaluator)
     try:
         cargo = pickle.dumps(evaluator)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise UsageError(
-            f"{workers} workers need a space and scores that can be pickled: {error}; "
-            "define them at the top of an importable module, or use workers=1"
-        ) from error
+    except Exception as error:  # pickling runs the scores' own code
+        raise _unsendable(workers, f"{error}") from error
+    pooled = Pooled(lambda: _Workers(workers, cargo))
+    try:
+        complaint = pooled.complaint()
+    except BaseException:
+        pooled.close()
+        raise
+    if complaint is not None:
+        pooled.close()
+        raise _unsendable(workers, complaint)
+    return pooled
 
-    def make() -> Executor:
-        context = get_context("forkserver")
-        return ProcessPoolExecutor(workers, mp_context=context, initializer=_receive, initargs=(cargo,))
 
-    return Pooled(make)
+def _unsendable(workers: int, why: str) -> UsageError:
+    return UsageError(
+        f"{workers} workers need a space and scores that can be pickled: {why}; "
+        "define them at the top of an importable module, or use 1 worker"
+    )
 
 
 _evaluator: Evaluator | None = None  # of this worker process
+_complaint: str | None = None
 
 
-def _receive(cargo: bytes) -> None:
-    """Set up a worker: the evaluator, no keyboard interrupts, and an end with the parent."""
-    global _evaluator
+def _receive(cargo: bytes, stop: Connection) -> None:
+    """Set up a worker: the evaluator, no keyboard interrupts, and an end with the parent or when told so."""
+    global _evaluator, _complaint
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _evaluator = pickle.loads(cargo)
+    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    try:
+        _evaluator = pickle.loads(cargo)
+    except Exception as error:  # unpickling imports foreign code
+        _complaint = f"{type(error).__name__}: {error}"
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(stop: Connection) -> None:
     # A killed parent cannot tell its workers to stop, and they would wait for work for ever.
     parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    assert parent is not None
+    wait([parent.sentinel, stop])
+    os._exit(1)
+
+
+def _complain() -> str | None:
+    """Why this worker cannot evaluate, if it cannot."""
+    return _complaint
 
 
 def _evaluate(choices: dict[str, Value], known: Mapping[str, float] | None) -> Outcome:

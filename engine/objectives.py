@@ -46,14 +46,12 @@ class Bound:
     limit: float
 
     def __str__(self) -> str:
-        return f"{self.fitness.name}{self.sign}{self.limit:g}" if self.limit % 1 else self._whole()
+        limit = int(self.limit) if self.limit.is_integer() else self.limit
+        return f"{self.fitness.name}{self.sign}{limit}"
 
     def holds(self, value: float) -> bool:
         """Whether a raw score keeps the bound; nan keeps none."""
         return value <= self.limit if self.sign == "<=" else value >= self.limit
-
-    def _whole(self) -> str:
-        return f"{self.fitness.name}{self.sign}{int(self.limit)}"
 
 
 @dataclass(frozen=True)

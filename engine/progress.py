@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
+from collections import deque
 
 from engine.records import Record
 from engine.results.front import FrontArchive, default_objectives, format_number
+from engine.results.output import tell
 from engine.setup import Setup
 
 _REDRAW_SECONDS, _LINE_SECONDS = 0.2, 10.0
+_WINDOW = 25  # redraws over which the rate is taken: records read back at a resume come a hundred times faster
 
 
 class Progress:
@@ -19,17 +23,22 @@ class Progress:
         setup: Of the run.
         budget: Records in the end.
         quiet: Count, but show nothing.
+
+    Attributes:
+        archive: The front so far.
+        best: The feasible record of greatest merit so far, the earlier one of equals.
+        done: Number of records; likewise feasible, infeasible, failed and cached.
     """
 
     def __init__(self, setup: Setup, budget: int, quiet: bool = False) -> None:
         self._objective = setup.objectives.objectives[0]
-        self._archive = FrontArchive(default_objectives(setup))
+        self.archive = FrontArchive(default_objectives(setup))
         self._budget = budget
         self._terminal = sys.stderr.isatty()
         self._quiet = quiet
         self._every = _REDRAW_SECONDS if self._terminal else _LINE_SECONDS
-        self._started = self._shown = time.perf_counter()
-        self._best: Record | None = None
+        self._seen = deque([(time.perf_counter(), 0)], maxlen=_WINDOW)  # when how many were done
+        self.best: Record | None = None
         self._best_merit = 0.0
         self.done = self.feasible = self.infeasible = self.failed = self.cached = 0
 
@@ -40,43 +49,42 @@ class Progress:
         if record.status == "ok":
             self.feasible += 1
             merit = self._objective.merit(record.scores)
-            if self._best is None or merit > self._best_merit:
-                self._best, self._best_merit = record, merit
-            self._archive.add(record)
+            if self.best is None or merit > self._best_merit:
+                self.best, self._best_merit = record, merit
+            self.archive.add(record)
         elif record.status == "infeasible":
             self.infeasible += 1
         else:
             self.failed += 1
-        if not self._quiet and not self.done & 15:
-            now = time.perf_counter()
-            if now - self._shown >= self._every:
-                self._shown = now
-                self._write(self.line(now), final=False)
+        if not self._quiet and time.perf_counter() - self._seen[-1][0] >= self._every:
+            self._write(final=False)
 
     def close(self) -> None:
-        """Show the last state and end the line."""
-        if not self._quiet:
-            self._write(self.line(time.perf_counter()), final=True)
+        """Show the last state and end the line, if there was anything to show."""
+        if self.done and not self._quiet:
+            self._write(final=True)
 
-    def line(self, now: float) -> str:
-        """The progress line."""
-        rate = self.done / max(now - self._started, 1e-9)
-        best = "none yet"
-        if self._best is not None:
-            best = format_number(self._objective.value(self._best.scores))
-        left = (self._budget - self.done) / max(rate, 1e-9)
+    def _line(self) -> str:
+        now = time.perf_counter()
+        since, done = self._seen[0]
+        self._seen.append((now, self.done))
+        rate = (self.done - done) / max(now - since, 1e-9)
+        best = "none yet" if self.best is None else format_number(self._objective.value(self.best.scores))
+        left = _duration((self._budget - self.done) / rate) if rate else "unknown time"
+        speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         return (
             f"#{self.done}/{self._budget}  {self._objective.text} {best}  feasible {self.feasible}  "
             f"rejected {self.infeasible}  failed {self.failed}  cached {self.cached}  "
-            f"front {len(self._archive.numbers)}  {rate:,.0f}/s  {_duration(left)} left"
+            f"front {len(self.archive.numbers)}  {speed}/s  {left} left"
         )
 
-    def _write(self, line: str, final: bool) -> None:
+    def _write(self, final: bool) -> None:
+        line = self._line()
         if self._terminal:
-            sys.stderr.write(f"\r\x1b[K{line}" + ("\n" if final else ""))
+            line = line[: shutil.get_terminal_size().columns - 1]  # a wrapped line could not be redrawn
+            tell(f"\r\x1b[K{line}", end="\n" if final else "")
         else:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+            tell(line)
 
 
 def _duration(seconds: float) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from spaces.errors import DamagedRun, RunError, UsageError
 from spaces.space import Genotype
@@ -22,6 +25,8 @@ from spaces.space import Genotype
 Status = Literal["ok", "infeasible", "failed"]
 STATUSES = ("ok", "infeasible", "failed")
 _FIELDS = ("number", "parent", "status", "reason", "cached", "key", "scores", "genotype", "seconds")
+_KEY = re.compile("[0-9a-f]{32}")
+_CHOICES = {int, str, bool}
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -87,8 +92,8 @@ class Record(NamedTuple):
 class RecordStore:
     """The records of one run, in a file or, without a path, in an anonymous temporary file.
 
-    Opening finds the lines and cuts off a torn last one, which is what a killed run leaves behind; a line is
-    checked when it is read.
+    Opening finds the whole lines; a torn last one, which is what a killed run leaves behind, does not count and is
+    cut off by the first append. A line is checked when it is read.
 
     Args:
         path: The file.
@@ -100,12 +105,14 @@ class RecordStore:
 
     def __init__(self, path: Path | None = None, write: bool = False) -> None:
         self._name = str(path) if path else "temporary records"
-        self._descriptor = -1
         self._offsets = array("Q")
         self._numbers: dict[bytes, int] = {}
         self._end = 0
         try:
-            self._open(path, write)
+            self._descriptor = _open(path, write)
+            weakref.finalize(self, os.close, self._descriptor)
+            if write and path is not None:
+                self._lock()
             with os.fdopen(os.dup(self._descriptor), "rb") as file:
                 file.seek(0)
                 for line in file:
@@ -113,29 +120,17 @@ class RecordStore:
                         break
                     self._offsets.append(self._end)
                     self._end += len(line)
-            if write:
-                os.ftruncate(self._descriptor, self._end)
+                self._torn = os.fstat(file.fileno()).st_size > self._end
         except OSError as error:
-            self.close()
             raise RunError(f"cannot open {self._name}: {error.strerror or error}") from error
 
-    def _open(self, path: Path | None, write: bool) -> None:
-        if path is None:
-            with tempfile.TemporaryFile() as file:
-                self._descriptor = os.dup(file.fileno())
-        elif not write:
-            self._descriptor = os.open(path, os.O_RDONLY)
-        else:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(
-                    self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
-                )  # gone with the process, however it ends
-            except BlockingIOError:
-                self.close()
-                raise RunError(
-                    f"{path} is being written by another process; wait until it ends, or stop it first"
-                ) from None
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, however it ends
+        except BlockingIOError:
+            raise RunError(
+                f"{self._name} is being written by another process; wait until it ends, or stop it first"
+            ) from None
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -173,6 +168,9 @@ class RecordStore:
         line = (_encode(record.to_dict()) + "\n").encode()
         written = 0
         try:
+            if self._torn:
+                os.ftruncate(self._descriptor, self._end)
+                self._torn = False
             while written < len(line):
                 written += os.pwrite(self._descriptor, line[written:], self._end + written)
         except OSError as error:
@@ -189,22 +187,13 @@ class RecordStore:
         """Push everything to the disk and let other processes write; reading goes on.
 
         Raises:
-            RunError: The disk did not take it.
+            RunError: The disk does not take it.
         """
         try:
             os.fsync(self._descriptor)
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         except OSError as error:
             raise RunError(f"cannot finish {self._name}: {error.strerror or error}") from error
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
-
-    __del__ = close
 
     def _index(self, record: Record) -> None:
         if not record.cached:
@@ -218,25 +207,20 @@ class RecordStore:
             return  # the torn line is cut off when the file is next opened
 
     def _parse(self, line: bytes, number: int) -> Record:
-        where = f"{self._name} line {number + 1}"
         try:
             entry = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            column = error.colno if isinstance(error, json.JSONDecodeError) else error.start + 1
-            raise _damaged(f"{where} column {column}: not JSON", number) from error
+        except json.JSONDecodeError as error:
+            raise self._damaged(number, error.pos, f"not JSON ({error.msg})") from error
+        except UnicodeDecodeError as error:
+            raise self._damaged(number, error.start, "not UTF-8 text") from error
+        except (RecursionError, ValueError) as error:  # deeper or longer than Python takes
+            raise self._damaged(number, 0, f"not JSON that a run writes ({error})") from error
         if not isinstance(entry, dict) or entry.keys() != set(_FIELDS):
-            raise _damaged(f"{where} column 1: not a record; expected the fields {', '.join(_FIELDS)}", number)
-        for field, right in (
-            ("number", entry["number"] == number),
-            ("parent", entry["parent"] is None or type(entry["parent"]) is int),
-            ("status", entry["status"] in STATUSES),
-            ("key", isinstance(entry["key"], str) and len(entry["key"]) == 32),
-            ("scores", isinstance(entry["scores"], dict)),
-            ("genotype", isinstance(entry["genotype"], dict)),
-        ):
-            if not right:
-                column = line.decode().find(f'"{field}":') + 1
-                raise _damaged(f"{where} column {column}: {field} is {entry[field]!r:.60}", number)
+            raise self._damaged(number, 0, f"not a record; expected the fields {', '.join(_FIELDS)}")
+        if wrong := _wrong_field(entry, number):
+            field, expected = wrong
+            at = line.decode().find(f'"{field}":')
+            raise self._damaged(number, at, f"{field} is {entry[field]!r:.60}; expected {expected}")
         return Record(
             number,
             Genotype.adopt(entry["genotype"]),
@@ -249,9 +233,44 @@ class RecordStore:
             entry["seconds"],
         )
 
+    def _damaged(self, number: int, at: int, what: str) -> DamagedRun:
+        return DamagedRun(
+            f"{self._name} line {number + 1} column {at + 1}: {what}; the {number} records before it are whole: "
+            "mend that line, or delete it and all after it and `engine resume` makes them again"
+        )
 
-def _damaged(what: str, whole: int) -> DamagedRun:
-    return DamagedRun(
-        f"{what}; the {whole} records before it are whole: mend that line, or delete it and all after it and "
-        "`engine resume` makes them again"
-    )
+
+def _open(path: Path | None, write: bool) -> int:
+    """A descriptor of the file, or of one that nobody else can see."""
+    if path is None:
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+    return os.open(path, os.O_RDWR | os.O_CREAT if write else os.O_RDONLY, 0o666)
+
+
+def _wrong_field(entry: Mapping[str, Any], number: int) -> tuple[str, str] | None:
+    """The first field that a run would not have written so, and what was expected."""
+    parent, scores = entry["parent"], entry["scores"]
+    if type(entry["number"]) is not int or entry["number"] != number:
+        return "number", f"{number}: a line before it is missing or out of order"
+    if parent is not None and (type(parent) is not int or not 0 <= parent < number):
+        return "parent", "null or the number of an earlier record"
+    if entry["status"] not in STATUSES:
+        return "status", ", ".join(STATUSES)
+    if entry["reason"] is not None and not isinstance(entry["reason"], str):
+        return "reason", "null or text"
+    if type(entry["cached"]) is not bool:
+        return "cached", "true or false"
+    if not isinstance(entry["key"], str) or not _KEY.fullmatch(entry["key"]):
+        return "key", "32 hexadecimal digits"
+    if not isinstance(scores, dict) or not all(map(_is_number, scores.values())):
+        return "scores", "finite numbers by name"
+    if not isinstance(entry["genotype"], dict) or not _CHOICES.issuperset(map(type, entry["genotype"].values())):
+        return "genotype", "whole numbers, texts, true or false by name"
+    if not _is_number(entry["seconds"]):
+        return "seconds", "a finite number"
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int or (type(value) is float and isfinite(value))

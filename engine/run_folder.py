@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 
 from engine.config import RunConfig
@@ -15,6 +16,7 @@ from engine.records import RecordStore
 from spaces.errors import DamagedRun, RunError, UsageError
 
 FORMAT = 1
+STATES = ("running", "finished", "interrupted", "failed")
 _PACKAGES = ("nas-engine", "deap", "optuna", "numpy", "torch")
 
 
@@ -44,19 +46,15 @@ class RunFolder:
 
         Raises:
             UsageError: The folder holds something already.
-            RunError: It cannot be made or written.
+            RunError: It cannot be made or written, or another process is about to use it.
         """
+        _refuse_used(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if not all(_is_stub(file) for file in path.iterdir()):
-                holds = "a run" if (path / "study.json").exists() else "other files"
-                raise UsageError(
-                    f"{path} is not empty, it holds {holds}; expected a new folder: choose another --out"
-                    + (f", or continue with `engine resume {path}`" if holds == "a run" else "")
-                )
         except OSError as error:
             raise RunError(f"cannot make run folder {path}: {error.strerror or error}") from error
         store = RecordStore(path / "records.jsonl", write=True)
+        _refuse_used(path)  # another process may have begun and ended a run here before the lock was ours
         folder = RunFolder(path, config, {k: list(v) for k, v in reference.items()}, "running", current_versions())
         folder.save()
         return folder, store
@@ -70,21 +68,36 @@ class RunFolder:
             DamagedRun: `study.json` is not what a run writes.
         """
         file = path / "study.json"
-        if not file.is_file():
-            what = "is not a folder" if not path.is_dir() else "holds no study.json"
+        if not os.path.isfile(file):  # Path.is_file raises on names that cannot be looked up
+            what = "holds no study.json" if os.path.isdir(path) else "is not a folder"
             raise UsageError(f"{path} is not a run: it {what}; expected what `engine run --out` made")
         try:
-            study = json.loads(file.read_text(encoding="utf-8"))
-            if study["format"] != FORMAT:
-                raise DamagedRun(f"{file} has format {study['format']!r}; this version reads {FORMAT}")
-            config = RunConfig.from_dict(study["config"], str(file))
-            return RunFolder(path, config, study["reference"], study["state"], study["versions"])
-        except json.JSONDecodeError as error:
-            raise DamagedRun(f"{file} line {error.lineno} column {error.colno}: not JSON") from error
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise DamagedRun(f"{file} is not what a run writes: {type(error).__name__} {error}") from error
+            study = json.loads(file.read_bytes())
         except OSError as error:
             raise RunError(f"cannot read {file}: {error.strerror or error}") from error
+        except json.JSONDecodeError as error:
+            raise _damaged(f"{file} line {error.lineno} column {error.colno}: not JSON ({error.msg})") from error
+        except (ValueError, RecursionError) as error:  # not text, or deeper or longer than Python takes
+            raise _damaged(f"{file}: not JSON that a run writes ({error})") from error
+        if not isinstance(study, dict) or study.get("format") != FORMAT:
+            got = study.get("format") if isinstance(study, dict) else study
+            raise DamagedRun(
+                f"{file} has format {got!r:.60}; expected {FORMAT}: open it with the version that wrote it"
+            )
+        for name, right in (
+            ("state", study.get("state") in STATES),
+            ("config", isinstance(study.get("config"), dict)),
+            ("versions", _is_texts(study.get("versions"))),
+            ("reference", _is_reference(study.get("reference"))),
+        ):
+            if not right:
+                got = f"{name} is {study[name]!r:.60}" if name in study else f"{name} is missing"
+                raise _damaged(f"{file}: {got}, which no run writes")
+        try:
+            config = RunConfig.from_dict(study["config"], str(file))
+        except UsageError as error:
+            raise _damaged(str(error)) from error
+        return RunFolder(path, config, study["reference"], study["state"], study["versions"])
 
     def records(self, write: bool = False) -> RecordStore:
         """The run's records; for writing, with the folder's lock taken.
@@ -93,6 +106,15 @@ class RunFolder:
             RunError: Another process has the lock, or the file cannot be opened.
         """
         return RecordStore(self.path / "records.jsonl", write)
+
+    def version_changes(self) -> list[str]:
+        """What has another version now than when the run was made: "optuna 5.0.0 became 5.1.0"."""
+        now = current_versions()
+        return [
+            f"{name} {version} became {now[name]}"
+            for name, version in self.versions.items()
+            if name in now and now[name] != version
+        ]
 
     def save(self) -> None:
         """Write `study.json` whole or not at all.
@@ -115,9 +137,40 @@ class RunFolder:
             raise RunError(f"cannot write {self.path / 'study.json'}: {error.strerror or error}") from error
 
 
+def _refuse_used(path: Path) -> None:
+    """Let pass only a path to be made, an empty folder, or what a run killed at once has left."""
+    try:
+        if not os.path.lexists(path) or all(_is_stub(file) for file in path.iterdir()):
+            return
+    except OSError as error:
+        raise RunError(f"cannot use {path} as run folder: {error.strerror or error}") from error
+    holds = "a run" if os.path.exists(path / "study.json") else "other files"
+    raise UsageError(
+        f"{path} is not empty, it holds {holds}; expected a new folder: choose another --out"
+        + (f", or continue with `engine resume {path}`" if holds == "a run" else "")
+    )
+
+
 def _is_stub(file: Path) -> bool:
-    """Whether a run killed before its first record left this behind."""
     return file.name == "study.json.new" or (file.name == "records.jsonl" and file.stat().st_size == 0)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(sample, list) and all(type(number) in (int, float) and isfinite(number) for number in sample)
+        for sample in value.values()
+    )
+
+
+def _damaged(what: str) -> DamagedRun:
+    return DamagedRun(
+        f"{what}; the records are not touched: put back the study.json that the run wrote, or run again into "
+        "another --out"
+    )
 
 
 def default_path(config: RunConfig, parent: Path = Path("runs")) -> Path:

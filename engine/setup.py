@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 from typing import Any
@@ -16,11 +16,12 @@ from engine.strategies.base import Strategy
 from engine.targets import Target, find_target
 from fitness import FITNESS
 from fitness.base import Fitness
-from fitness.expression import Expression, parse
+from fitness.expression import Expression, Term, parse
 from fitness.penalties import PENALTY_NAMES
 from fitness.reference import SAMPLE, SEED
 from spaces import SPACES
-from spaces.errors import RunError, UnknownName, UsageError
+from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
+from spaces.registry import construct
 from spaces.space import Space
 
 StrategyFactory = Callable[..., Strategy]
@@ -42,15 +43,32 @@ class Setup:
     own_strategy: StrategyFactory | None = None
     own_scores: tuple[Fitness, ...] = ()
 
+    def __post_init__(self) -> None:
+        names: list[str] = []
+        for own in self.own_scores:
+            name = checked_fitness("own score", own).name
+            if not isinstance(name, str) or len(terms := parse(name)) != 1 or terms[0].name in PENALTY_NAMES:
+                raise UsageError(f"own score is named {name!r}; expected a name that no penalty has, without +")
+            if name in names:
+                raise UsageError(f"two own scores are named {name!r}; expected different names")
+            names.append(name)
+
     @cached_property
     def space(self) -> Space:
         """The space, with the config's image shape and classes."""
         if self.own_space is not None:
             return self.own_space
-        options = {"input_shape": self.config.image_shape, "num_classes": self.config.classes}
-        space = SPACES.create(self.config.space, options)
+        parts = {"input_shape": self.config.image_shape, "num_classes": self.config.classes}
+        space = SPACES.create(self.config.space, {}, parts)
         if not isinstance(space, Space):
             raise RunError(f"space {self.config.space!r} makes {space!r}; expected a spaces.space.Space")
+        try:
+            space.sample(Random(0))
+        except UsageError as error:
+            raise UsageError(
+                f"space {self.config.space!r} has no network for input shape {self.config.input_shape}: {error}; "
+                "expected larger images"
+            ) from error
         return space
 
     @cached_property
@@ -59,6 +77,11 @@ class Setup:
         if self.config.target == "default":
             return find_target("mcu-256k" if self.space.name == "munas" else "none")
         return find_target(self.config.target)
+
+    @property
+    def resolved(self) -> RunConfig:
+        """The config with the default target named, so that the run stays what it is if the default changes."""
+        return replace(self.config, target=self.target.name if self.target else "none")
 
     @cached_property
     def table(self) -> Any:
@@ -75,18 +98,18 @@ class Setup:
         Raises:
             UsageError: An unknown name or option.
         """
+        term = Term(name, dict(options or {}))
         for own in self.own_scores:
-            if own.name == name and not options:
+            if parse(own.name) == (term,):
                 return own
         if name.startswith("table:"):
             return self._look_up(name.removeprefix("table:"))
+        if name == "table":
+            raise UsageError("fitness 'table' names no column; expected table:COLUMN, a column of --table")
         if name not in FITNESS:
             known = [*FITNESS, *(own.name for own in self.own_scores), "table:COLUMN"]
-            raise UnknownName("fitness", name, known)
-        made = FITNESS.create(name, options or {})
-        if not isinstance(made, Fitness):
-            raise RunError(f"fitness {name!r} makes {made!r}, which lacks name, direction, unit, needs or a call")
-        return made
+            raise UnknownName("fitness", name, [each for each in known if each != "table"])
+        return checked_fitness(f"fitness {name!r}", FITNESS.create(name, options or {}))
 
     def expression(self, text: str) -> Expression:
         """A fitness expression under this run's target."""
@@ -109,18 +132,19 @@ class Setup:
     def bounds(self) -> tuple[Bound, ...]:
         """The target's bounds, the user's, and for munas the bottleneck that lets an image through."""
         texts = [*(self.target.bounds if self.target else ()), *self.config.bounds]
-        named = {split_bound(text)[0] for text in texts}
-        if self.space.name == "munas" and "bottleneck" not in named:
+        limited_below = {name for name, sign, _ in map(split_bound, texts) if sign == ">="}
+        if self.space.name == "munas" and "bottleneck" not in limited_below:
             texts.append(f"bottleneck>={-(-self.space.num_classes // 2)}")
-        bounds = []
+        bounds: dict[str, Bound] = {}
         for text in texts:
             name, sign, limit = split_bound(text)
             (term,) = terms if len(terms := parse(name)) == 1 else (None,)
             if term is None or term.name in PENALTY_NAMES:
                 raise UsageError(f"bound {text!r}; expected a bound on one score")
-            bounds.append(Bound(self.fitness(term.name, term.options), sign, limit))
-        check_bounds(bounds)
-        return tuple(dict.fromkeys(bounds))
+            bound = Bound(self.fitness(term.name, term.options), sign, limit)
+            bounds[str(bound)] = bound
+        check_bounds(tuple(bounds.values()))
+        return tuple(bounds.values())
 
     @cached_property
     def recorded(self) -> tuple[Fitness, ...]:
@@ -143,20 +167,20 @@ class Setup:
             UsageError: It cannot pursue that many objectives, or takes no such option.
         """
         given = {"population": self.config.population, "tournament": self.config.tournament}
-        options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-        parts: dict[str, object] = {
-            "space": self.space,
-            "objectives": self.objectives,
-            "seed": self.config.seed,
-        }
+        options = {name: value for name, value in given.items() if value is not None}
+        parts = {"space": self.space, "objectives": self.objectives, "seed": self.config.seed}
+        what = f"strategy {self.config.strategy!r}"
         if self.own_strategy is not None:
-            made: Any = self.own_strategy(**parts, **options)
+            made = construct(what, self.own_strategy, options, parts)
         else:
-            made = STRATEGIES.create(self.config.strategy, {**parts, **options})
+            made = STRATEGIES.create(self.config.strategy, options, parts)
+        lacks = [name for name in ("ask", "tell", "adopt", "max_objectives") if not hasattr(made, name)]
+        if lacks:
+            raise UsageError(f"{what} lacks {', '.join(lacks)}; expected an engine.strategies.base.Strategy")
         count, most = len(self.objectives.objectives), made.max_objectives
         if most is not None and count > most:
             raise UsageError(
-                f"strategy {self.config.strategy!r} pursues at most {most} objective, got {count}; "
+                f"{what} pursues at most {most} objective{'s' if most > 1 else ''}, got {count}; "
                 "use tpe or random, or join them into one fitness with +"
             )
         strategy: Strategy = made
@@ -173,9 +197,19 @@ class Setup:
         return sample_scores(self.space, list(wanted.values()))
 
     def refer(self, reference: Mapping[str, Sequence[float]]) -> None:
-        """Set the quantiles of the run's expressions."""
+        """Set the quantiles of the run's expressions.
+
+        Raises:
+            DamagedRun: The reference lacks a score.
+        """
         for objective in self.objectives.objectives:
             if objective.expression.needs_reference:
+                missing = [score.name for score in objective.expression.scores if not reference.get(score.name)]
+                if missing:
+                    raise DamagedRun(
+                        f"the run's study.json has no reference sample of {missing[0]!r}; put back the file that "
+                        "the run wrote, or run again"
+                    )
                 objective.expression.refer(reference)
 
     def _look_up(self, column: str) -> Fitness:
@@ -184,19 +218,50 @@ class Setup:
         if column not in self.table.columns:
             raise UnknownName("table column", column, self.table.columns)
         sample = self.space.describe(self.space.sample(Random(0)))
-        if sample not in set(self.table.architectures):
+        try:
+            self.table.index_of(sample)
+        except UsageError as error:
             raise UsageError(
                 f"table {self.config.table} does not hold architectures of space {self.space.name!r}, "
                 f"e.g. {sample[:80]}; it starts with {self.table.architectures[0][:80]}"
-            )
+            ) from error
         return TableFitness(column, self.table, self.space.describe)
 
 
+def checked_fitness(what: str, made: object) -> Fitness:
+    """A fitness that keeps the contract.
+
+    Raises:
+        UsageError: It lacks a member, or one is not what the contract allows.
+    """
+    lacks = [name for name in ("name", "direction", "unit", "needs") if not hasattr(made, name)]
+    if lacks or not callable(made):
+        raise UsageError(
+            f"{what} is {made!r:.80} without {', '.join(lacks) or 'a call'}; expected a fitness.base.Fitness"
+        )
+    fitness: Any = made
+    for member, allowed in (("direction", ("max", "min")), ("needs", ("genotype", "network", "module"))):
+        if getattr(fitness, member) not in allowed:
+            got = getattr(fitness, member)
+            raise UsageError(f"{what}: {member} is {got!r:.80}; expected {' or '.join(map(repr, allowed))}")
+    return fitness  # type: ignore[no-any-return]
+
+
 def sample_scores(space: Space, scores: Sequence[Fitness]) -> dict[str, list[float]]:
-    """Raw scores of 256 random networks, always the same ones for one space; what fails is left out."""
+    """Raw scores of 256 random networks, always the same ones for one space; what fails is left out.
+
+    Raises:
+        RunError: All networks fail; says why the first one did.
+    """
     if not scores:
         return {}
     rng = Random(SEED)
-    evaluate = Evaluator(space, (), scores)
-    outcomes = [evaluate(space.sample(rng)) for _ in range(SAMPLE)]
-    return {s.name: [o.scores[s.name] for o in outcomes if s.name in o.scores] for s in scores}
+    genotypes = [space.sample(rng) for _ in range(SAMPLE)]
+    samples = {}
+    for score in scores:
+        evaluate = Evaluator(space, (), [score])
+        outcomes = [evaluate(genotype) for genotype in genotypes]
+        samples[score.name] = [o.scores[score.name] for o in outcomes if score.name in o.scores]
+        if not samples[score.name]:
+            raise RunError(f"none of the {SAMPLE} reference networks has a score: {outcomes[0].reason}")
+    return samples

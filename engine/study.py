@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from engine.evaluation import Evaluator, Outcome
+from engine.evaluation import Outcome
 from engine.executors import Evaluations, Ticket
 from engine.records import Candidate, Record, RecordStore
 from engine.strategies.base import Exhausted, Strategy
@@ -36,8 +36,8 @@ class Study:
     Args:
         space: Decodes what is asked.
         strategy: Fresh: the records of the store are replayed to it.
-        evaluator: What the evaluations call; answers for look-ups of networks met before.
-        evaluations: Where they run.
+        evaluations: Where candidates are evaluated.
+        shareable: Whether networks of one key have all their scores in common.
         store: Records so far; new ones are appended.
         open_asks: q, how many asks are kept open.
     """
@@ -46,13 +46,13 @@ class Study:
         self,
         space: Space,
         strategy: Strategy,
-        evaluator: Evaluator,
         evaluations: Evaluations,
+        shareable: bool,
         store: RecordStore,
         open_asks: int,
     ) -> None:
         self._space, self._strategy, self._store = space, strategy, store
-        self._evaluator, self._evaluations = evaluator, evaluations
+        self._evaluations, self._shareable = evaluations, shareable
         self._open_asks = open_asks
         self._rejections: Counter[str] = Counter()
         self._feasible = 0
@@ -115,18 +115,23 @@ class Study:
         if entry.ticket is not None:
             outcome = self._evaluations.finish(entry.ticket)
         else:
-            first = self._store.number_of(entry.key)
-            assert first is not None, "its twin was told before"
-            started = time.perf_counter()
-            twin = self._store.read(first)
-            if self._evaluator.shareable:
-                outcome = Outcome(dict(twin.scores), twin.status, twin.reason, 0.0)
-            else:
-                outcome = self._evaluator(genotype, twin.scores)
-            outcome = outcome._replace(seconds=round(time.perf_counter() - started, 6))
+            outcome = self._take_over(entry)
         cached = entry.ticket is None
         scores, status, reason, seconds = outcome
         return Record(number, genotype, parent, entry.key, scores, status, reason, cached, seconds)
+
+    def _take_over(self, entry: _Open) -> Outcome:
+        """What a network met before is known to have; only scores that are never shared are looked up anew."""
+        first = self._store.number_of(entry.key)
+        assert first is not None, "its twin was told before"
+        started = time.perf_counter()
+        twin = self._store.read(first)
+        if self._shareable:
+            outcome = Outcome(dict(twin.scores), twin.status, twin.reason, 0.0)
+        else:
+            genotype = entry.candidate.genotype
+            outcome = self._evaluations.finish(self._evaluations.start(genotype, dict(twin.scores)))
+        return outcome._replace(seconds=round(time.perf_counter() - started, 6))
 
     def _watch(self, record: Record, told: int) -> None:
         """Give up on bounds that nothing keeps."""
@@ -134,7 +139,7 @@ class Study:
             self._feasible += 1
         elif not self._feasible:
             reason = record.reason or record.status
-            self._rejections[reason.partition("; ")[2] or reason] += 1
+            self._rejections[reason.rpartition("; ")[2] if record.status == "infeasible" else reason] += 1
             if told >= PATIENCE:
                 raise RunError(nothing_feasible(self._rejections, told))
 
@@ -152,4 +157,5 @@ class Study:
 def nothing_feasible(rejections: Counter[str], tried: int) -> str:
     """The message for a run in which no candidate came through."""
     causes = ", ".join(f"{cause} turned down {count:,}" for cause, count in rejections.most_common(3))
-    return f"none of {tried:,} candidates is feasible: {causes}; loosen the bound or the target"
+    remedy = "loosen the bound or the target" if "bound " in causes else "mend or replace the score"
+    return f"none of {tried:,} candidates is feasible: {causes}; {remedy}"

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 FORWARD, REVERSED = 0, 1
 NEVER = 1 << 100  # more bytes than any network holds
+_Drop = tuple[int, int, int]  # (bytes needed on top of the live ones, change of these, chain)
 
 
 class Step(NamedTuple):
@@ -90,7 +91,7 @@ def minimum_peak(steps: Sequence[Step], max_states: int = 200_000) -> PeakMemory
     live = sum(step.size for step, use in zip(steps, last, strict=True) if use >= 0 and not step.inputs)
     peak = proven = live
     before = [live] * (len(steps) + 1)
-    during = [0] * len(steps)
+    during = [0] * (len(steps) + 1)
     for index, (inputs, size, in_place) in enumerate(steps):
         if not inputs:
             continue
@@ -140,24 +141,24 @@ def _stretches(
     consumer no later than it, and the steps behind it its descendants: each has an input no earlier.
     """
     count = len(steps)
-    first_use = [count] * count
-    horizon = [0] * count  # over the steps behind: the least of their latest inputs
+    order = [index for index, step in enumerate(steps) if step.inputs]
+    first_use = [count] * (count + 1)
+    horizon = [count] * (count + 1)  # over the steps behind: the least of their latest inputs
     earliest = count
-    for index in range(count - 1, -1, -1):
+    for index in reversed(order):
         horizon[index] = earliest
-        if steps[index].inputs:
-            latest = -1
-            for tensor in steps[index].inputs:
-                first_use[tensor] = index
-                if tensor > latest and steps[tensor].inputs:
-                    latest = tensor
-            if latest < earliest:
-                earliest = latest
+        latest = -1
+        for tensor in steps[index].inputs:
+            first_use[tensor] = index
+            if tensor > latest and steps[tensor].inputs:
+                latest = tensor
+        if latest < earliest:
+            earliest = latest
     peak = unread = 0
     stretches = []
     members: list[int] = []
-    for index in range(count + 1):
-        if index == count or (steps[index].inputs and unread <= index <= horizon[index]):
+    for index in [*order, count]:
+        if unread <= index <= horizon[index]:
             if members:
                 readers: dict[int, list[int]] = {}
                 for member in members:
@@ -167,15 +168,14 @@ def _stretches(
                 worst = max([during[member] for member in members])
                 stretches.append(_Stretch(worst, members, before[members[0]], before[index], readers))
                 members = []
-            if index < count:
-                peak = max(peak, during[index])
-        elif steps[index].inputs:
+            peak = max(peak, during[index])
+        else:
             members.append(index)
-        if index < count and steps[index].inputs and first_use[index] > unread:
-            unread = first_use[index]
+        unread = max(unread, first_use[index])
     return peak, stretches
 
 
+@dataclass(slots=True)
 class _Chain:
     """One of several parallel chains, reduced to the stops where it may pay to pause it.
 
@@ -184,9 +184,8 @@ class _Chain:
         hill: Most bytes held between the stop before and this one; 0 for stop 0.
     """
 
-    def __init__(self, held: int) -> None:
-        self.held = [held]
-        self.hill = [0]
+    held: list[int]
+    hill: list[int] = field(default_factory=lambda: [0])
 
     def extend(self, hill: int, held: int, may_wait: bool) -> None:
         """Append a stop and drop the stops where pausing never pays.
@@ -235,11 +234,11 @@ def _fork(steps: Sequence[Step], last: list[int], stretch: _Stretch) -> "_Fork |
         if any(len(readers[tensor]) > 1 for tensor in overwrites) or (chain and (private or starts)):
             return None
         if not chain:
-            chain = _Chain(private)
+            chain = _Chain([private])
             chains.append(chain)
         chain_of[index] = chain
         kept = size if last[index] >= 0 else 0
-        chain.extend(max(chain.held[-1] + (0 if overwrites else size), kept), kept, shared < 0)
+        chain.extend(chain.held[-1] + (0 if overwrites else size), kept, shared < 0)
     bytes_at_start = sum(chain.held[0] for chain in chains)
     if shared < 0:
         return _Fork(chains, stretch.start - bytes_at_start, 0)
@@ -276,10 +275,11 @@ class _Fork:
         self.chains = chains
         self.fixed = fixed  # bytes that live through the stretch
         self.shared = shared  # bytes of the shared tensor, 0 if there is none
-        self.states = 0
-        self.lowest = []
-        self.drops = []  # (bytes needed on top of the live ones, change of these, chain)
-        self.raises = []  # (held after less hill, chain, stop)
+        self.left = 0  # states that may still be visited
+        self.twins: list[int] = []  # the first chain that is equal
+        self.lowest: list[int] = []
+        self.drops: list[_Drop] = []
+        self.raises: list[tuple[int, int, int]] = []  # (bytes held after it less hill, chain, stop)
         for name, chain in enumerate(chains):
             held, hill = chain.held, chain.hill
             low = held.index(min(held[1:] if shared else held), 1 if shared else 0)
@@ -303,46 +303,38 @@ class _Fork:
             start = self.fixed + sum(chain.held[0] for chain in self.chains)
             peaks = _fall(start, sorted(forward), NEVER)[1], _fall(end, self.drops, NEVER)[1]
             return _Bounds(max(proven, *peaks), max(proven, *peaks), 0)
+        self.twins = [self.chains.index(chain) for chain in self.chains]
+        self.left = max_states
         probes = 0
         while proven < reached:
             bound = proven if probes < 3 else (proven + reached) // 2
-            needed = self._probe(bound, end, max_states)
-            if self.states > max_states:
+            needed = self._probe(bound, end)
+            if self.left < 0:
                 break
             if needed <= bound:
                 reached = max(needed, proven)
             else:
                 proven = needed
             probes += 1
-        return _Bounds(proven, reached, self.states)
+        return _Bounds(proven, reached, max_states - self.left)
 
-    def _probe(self, bound: int, end: int, max_states: int) -> int:
+    def _probe(self, bound: int, end: int) -> int:
         """Return the peak of an order within `bound`, else the least bound that lets anything more happen."""
         taken, peak, live = _fall(end, self.drops, bound)
         missing = NEVER if taken == len(self.drops) else live + self.drops[taken][0]
         top = [len(chain.held) - 1 for chain in self.chains]
         for _, _, name in self.drops[:taken]:
             top[name] -= 1
-        tried: list[tuple[list[int], list[int]]] = []
-        for opener, chain in enumerate(self.chains):
-            if (chain.held, chain.hill) not in tried:  # else its twin has failed
-                tried.append((chain.held, chain.hill))
-                needed = self._grow(bound, live, top, opener, self.drops[taken:], max_states)
+        for opener, twin in enumerate(self.twins):
+            if twin == opener:  # else it would fail like its twin
+                needed = self._grow(bound, live, top, self.drops[taken:], opener)
                 if needed <= bound:
                     return max(peak, needed)
                 missing = min(missing, needed)
         return missing
 
-    def _grow(
-        self,
-        bound: int,
-        live: int,
-        top: list[int],
-        opener: int,
-        waiting: list[tuple[int, int, int]],
-        max_states: int,
-    ) -> int:
-        """Return what `_probe` does, for one opener, from stops `top` with `live` bytes."""
+    def _grow(self, bound: int, live: int, top: list[int], waiting: list[_Drop], opener: int) -> int:
+        """Return what `_probe` does, for one opener: chains stand at `top`, some drops still `waiting`."""
         chains, lowest, base = self.chains, self.lowest, self.fixed + self.shared
         missing = NEVER
         stops = list(top)
@@ -354,8 +346,8 @@ class _Fork:
                 stops[name] -= 1
         todo = [tuple(stops)]
         seen = set(todo)
-        while todo and self.states <= max_states:
-            self.states += 1
+        while todo and self.left >= 0:
+            self.left -= 1
             state = todo.pop()
             opening = self._opening(bound, live, top, state, opener)
             if opening > bound:
@@ -376,19 +368,25 @@ class _Fork:
             if taken == len(falls):
                 return max(opening, peak)
             missing = min(missing, rest + falls[taken][0])
-            twins = []
+            tried = set()
             for _, _, name in falls[taken:]:
-                twin = state[name], chains[name].held, chains[name].hill
-                if 1 < state[name] <= lowest[name] and twin not in twins:
-                    twins.append(twin)
-                    further = (*state[:name], state[name] - 1, *state[name + 1 :])
-                    if further not in seen:
-                        seen.add(further)
-                        todo.append(further)
+                stop = state[name]
+                if stop > lowest[name] or (stop, self.twins[name]) in tried:
+                    continue
+                tried.add((stop, self.twins[name]))
+                for further in range(stop - 1, 0, -1):
+                    needed = rest - chains[name].held[stop] + chains[name].hill[further]
+                    if needed <= bound:
+                        raised = (*state[:name], further, *state[name + 1 :])
+                        if raised not in seen:
+                            seen.add(raised)
+                            todo.append(raised)
+                        break
+                    missing = min(missing, needed)
         return missing
 
     def _opening(self, bound: int, live: int, top: list[int], state: tuple[int, ...], opener: int) -> int:
-        """Return the peak of raising chains from `top` to `state` and then taking the opener to stop 0."""
+        """Return the peak of raising the chains from `top` to `state` and taking the opener to stop 0."""
         held, hill = self.chains[opener].held, self.chains[opener].hill
         least = NEVER
         for stop in range(top[opener], 0, -1):  # the opener may be raised early too
@@ -407,7 +405,7 @@ class _Fork:
         return least
 
 
-def _fall(live: int, drops: list[tuple[int, int, int]], bound: int) -> tuple[int, int, int]:
+def _fall(live: int, drops: list[_Drop], bound: int) -> tuple[int, int, int]:
     """Take sorted drops while they fit; return how many did, the peak and the live bytes after them."""
     peak = live
     for taken, (need, change, _) in enumerate(drops):
@@ -454,7 +452,7 @@ class _Item:
             if not readers & state:
                 after -= size
         overwrites = any(not readers & state for readers in self.rivals)
-        return max(live + (0 if overwrites else self.above), after), after
+        return live + (0 if overwrites else self.above), after
 
 
 def _items(steps: Sequence[Step], last: list[int], stretch: _Stretch) -> list[_Item]:

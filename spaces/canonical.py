@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 from struct import pack
 
 from spaces.layers import Op
@@ -50,8 +50,10 @@ def canonical_order(
 
 def digest(ops: Sequence[Op], inputs: Sequence[Inputs]) -> str:
     """32 hexadecimal digits naming the graph, given in canonical order."""
-    codes = pack(f"<{len(ops)}q", *[op.code for op in ops])
-    return blake2b(codes + repr(tuple(inputs)).encode(), digest_size=16).hexdigest()
+    codes = [op.code for op in ops]
+    counts = list(map(len, inputs))
+    written = pack(f"<{len(codes)}q{len(codes) + sum(counts)}i", *codes, *counts, *chain.from_iterable(inputs))
+    return blake2b(written, digest_size=16).hexdigest()
 
 
 def _visit(
@@ -64,18 +66,18 @@ def _visit(
         if isinstance(item, list):
             order += reversed(item)
             continue
-        chain = []
+        run = []
         while not seen[item]:
             seen[item] = True
-            chain.append(item)
+            run.append(item)
             sources = inputs[item]
             if len(sources) != 1:
-                stack.append(chain)
+                stack.append(run)
                 stack += reversed(ranks.get(item, ()))
                 break
             item = sources[0]
         else:
-            order += reversed(chain)
+            order += reversed(run)
 
 
 def _join_ranks(

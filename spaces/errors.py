@@ -35,8 +35,9 @@ class UnknownName(UsageError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        plain = {each.lower(): each for each in names}
+        near = difflib.get_close_matches(name.lower(), plain, n=1, cutoff=0.5)
+        hint = f"did you mean {plain[near[0]]!r}? " if near else ""
         super().__init__(f"unknown {kind} {name!r}; {hint}known: {', '.join(names)}")
 
 

@@ -64,7 +64,8 @@ class Conv(Operation):
 
     def out_shape(self, shape: Shape) -> Shape:
         channels, height, width = _map(self, shape)
-        if channels % self.groups or self.channels % self.groups:
+        groups = self.groups
+        if groups != 1 and (channels % groups or self.channels % groups):
             raise ShapeError(f"{self.token} on {channels} channels: groups must divide both channel counts")
         (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
         out_height = (height + 2 * ph - kh) // sh + 1
@@ -181,7 +182,7 @@ OPS: dict[str, type[Op]] = {
 }
 
 
-def _map(op: Operation, shape: Shape) -> tuple[int, int, int]:
+def _map(op: Operation, shape: Shape) -> Shape:
     if len(shape) != 3:
         raise ShapeError(f"{op.token} on a vector {shape}; expected a map (C, H, W)")
-    return shape[0], shape[1], shape[2]
+    return shape

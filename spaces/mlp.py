@@ -44,8 +44,8 @@ class MlpSpace(Space):
         """See `Space.build`."""
         net = NetworkBuilder(self.channels_first)
         x = net.add(Flatten(), net.input)
-        for layer in range(int(choose("layers", LAYERS))):
-            x = net.add(ReLU(), net.add(Dense(int(choose(f"d{layer}.units", UNITS))), x))
+        for layer in range(choose("layers", LAYERS)):
+            x = net.add(ReLU(), net.add(Dense(choose(f"d{layer}.units", UNITS)), x))
         return net.build(net.add(Dense(1 if self.binary_output else self.num_classes), x))
 
     def _move(self, genotype: Genotype, rng: Random) -> Genotype:

@@ -110,29 +110,29 @@ class MunasSpace(Space):
         net = NetworkBuilder(self.channels_first)
         serial_input = net.input  # what the last serial block reads; branches start there too
         pending = [net.input]
-        for b in range(int(choose("blocks", BLOCKS))):
+        for b in range(choose("blocks", BLOCKS)):
             branch = b > 0 and choose(BRANCH_OF[b], BRANCH)
             if branch:
                 pending.append(self._branch(net, choose, b, serial_input, net.shape(pending[0])[0]))
             else:
                 x = serial_input = self._join(net, pending)
-                for layer in range(int(choose(LAYERS_OF[b], LAYERS))):
+                for layer in range(choose(LAYERS_OF[b], LAYERS)):
                     x = self._layer(net, choose, b, layer, x, None)
                 pending = [x]
         x = self._join(net, pending)
         kind = choose("pool", POOL)
         if kind != "none":
-            size = int(choose("pool.size", POOL_SIZE))
-            x = self._pool(net, str(kind), x, size, size)
+            size = choose("pool.size", POOL_SIZE)
+            x = self._pool(net, kind, x, size, size)
         x = net.add(_FLATTEN, x)
-        for d in range(int(choose("dense", self.dense))):
-            x = net.add_chain(x, self._dense(int(choose(UNITS_OF[d], UNITS))), _RELU)
+        for d in range(choose("dense", self.dense)):
+            x = net.add_chain(x, self._dense(choose(UNITS_OF[d], UNITS)), _RELU)
         outputs = 1 if self.binary_output else self.num_classes
         return net.build(net.add(self._dense(outputs), x))
 
     def _branch(self, net: NetworkBuilder, choose: Choose, b: int, x: int, channels: int) -> int:
         """A chain from the last serial block's input that ends with as many channels as that block."""
-        count = int(choose(LAYERS_OF[b], LAYERS))
+        count = choose(LAYERS_OF[b], LAYERS)
         for layer in range(count):
             x = self._layer(net, choose, b, layer, x, channels if layer == count - 1 else None)
         if choose(FIELD_OF[b][count - 1][0], KIND) == "dwconv":  # it cannot set its width: a 1x1 convolution does
@@ -143,11 +143,11 @@ class MunasSpace(Space):
         """[2x2 max pool] -> convolution -> [batch norm] -> [ReLU]; `channels` overrides the width."""
         kind_, kernel_, filters_, stride2_, prepool_, bn_, relu_ = FIELD_OF[b][layer]
         kind = choose(kind_, KIND)
-        kernel = 1 if kind == "conv1x1" else int(choose(kernel_, KERNEL))
-        depthwise = kind == "dwconv"
+        pointwise, depthwise = kind == "conv1x1", kind == "dwconv"
+        kernel = 1 if pointwise else choose(kernel_, KERNEL)
         if not depthwise and channels is None:
-            channels = int(choose(filters_, FILTERS))
-        stride = 2 if kind != "conv1x1" and choose(stride2_, STRIDE2) else 1
+            channels = choose(filters_, FILTERS)
+        stride = 2 if not pointwise and choose(stride2_, STRIDE2) else 1
         if choose(prepool_, PREPOOL) and net.shape(x)[1:] != (1, 1):
             x = self._pool(net, "max", x, 2, 2)
         width_in, height, width = net.shape(x)
@@ -157,7 +157,7 @@ class MunasSpace(Space):
         else:
             assert channels is not None
             op = self._conv(channels, kernel, stride, 1)
-        return net.add_chain(x, op, *_TAILS[choose(bn_, BATCH_NORM) is True, choose(relu_, RELU) is True])
+        return net.add_chain(x, op, *_TAILS[choose(bn_, BATCH_NORM), choose(relu_, RELU)])
 
     def _join(self, net: NetworkBuilder, pending: list[int]) -> int:
         """Bring maps to about the smallest height and width, then add them."""

@@ -44,7 +44,7 @@ class NatsTss(Space):
 
     def build(self, choose: Choose) -> Network:
         """See `Space.build`."""
-        cell = {edge: str(choose(edge, _OPERATION)) for edge in EDGES}
+        cell = {edge: choose(edge, _OPERATION) for edge in EDGES}
         net = NetworkBuilder(self.channels_first)
         x = _convolve(net, net.input, 16, 3)
         for stage, channels in enumerate((16, 32, 64)):
@@ -94,7 +94,7 @@ class NatsSss(Space):
 
     def build(self, choose: Choose) -> Network:
         """See `Space.build`."""
-        c1, c2, c3, c4, c5 = (int(choose(f"c{i}", _WIDTH)) for i in range(1, 6))
+        c1, c2, c3, c4, c5 = (choose(f"c{i}", _WIDTH) for i in range(1, 6))
         net = NetworkBuilder(self.channels_first)
         x = _convolve(net, net.input, c1, 3)
         x = _cell(net, x, _SSS_CELL, c1)

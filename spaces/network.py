@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from spaces.canonical import canonical_order, digest
 from spaces.errors import UsageError
-from spaces.layers import OPS, Input, Op, Shape, ShapeError, Zero, volume
+from spaces.layers import OPS, Add, Input, Op, Shape, ShapeError, Zero, volume
 
 
 class Node(NamedTuple):
@@ -140,6 +140,9 @@ class Network:
         return builder.build(len(listed) - 1)
 
 
+_READS = ((), (0,), (1, 0), (1, 1, 0))  # of a chain of that many nodes
+
+
 class NetworkBuilder:
     """Collects operations in any order that puts a node after its inputs, and builds the `Network`.
 
@@ -202,18 +205,28 @@ class NetworkBuilder:
 
         The same as `add` for each in turn, without its cost per node.
         """
-        here = self.add(op, source)
-        count = len(elementwise)
-        if count:
-            for follower in elementwise:
-                if not follower.elementwise:
-                    raise ShapeError(f"{follower.token} in a chain; expected an elementwise operation")
-            self._ops += elementwise
-            self._shapes += [self._shapes[here]] * count
-            self._volumes += [self._volumes[here]] * count
-            self._inputs += [(node,) for node in range(here, here + count)]
-            self._reads[here:] = [1] * count + [0]
-        return here + count
+        if not elementwise:
+            return self.add(op, source)
+        ops, shapes, volumes, reads = self._ops, self._shapes, self._volumes, self._reads
+        here = len(ops)
+        if not 0 <= source < here:
+            raise self._no_handle(op, source)
+        for follower in elementwise:
+            if not follower.elementwise:
+                raise ShapeError(f"{follower.token} in a chain; expected an elementwise operation")
+        shape = shapes[source] if op.elementwise else op.out_shape(shapes[source])  # type: ignore[call-arg]
+        count = 1 + len(elementwise)
+        ops.append(op)
+        ops += elementwise
+        shapes += [shape] * count
+        volumes += [shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]] * count
+        reads[source] += 1
+        reads += _READS[count] if count < len(_READS) else [1] * (count - 1) + [0]
+        self._inputs.append((source,))
+        self._inputs += [(node,) for node in range(here, here + count - 1)]
+        if source != here - 1:
+            self._is_chain = False
+        return here + count - 1
 
     def _no_handle(self, op: Op, source: int) -> ShapeError:
         return ShapeError(f"{op.token} reads node {source}; expected a handle in 0..{len(self._ops) - 1}")
@@ -265,6 +278,11 @@ def reaches_output(network: Network) -> list[bool]:
     used[-1] = fed[-1]
     for index in range(len(nodes) - 1, -1, -1):
         if used[index]:
-            for source in nodes[index].inputs:
-                used[source] = used[source] or fed[source]
+            live = [source for source in nodes[index].inputs if fed[source]]
+            if fed[index] and isinstance(nodes[index].op, Add):
+                shapes = [nodes[source].shape for source in live]
+                if nodes[index].op.out_shape(*shapes) != nodes[index].shape:
+                    live = []  # a dead term pads the live ones, so it stays
+            for source in live or nodes[index].inputs:
+                used[source] = True
     return used

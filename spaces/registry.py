@@ -6,11 +6,14 @@ Nothing is imported before it is asked for, so that listing names costs nothing.
 from __future__ import annotations
 
 import importlib
-import inspect
-from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from spaces.errors import RunError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+    from inspect import Parameter
 
 
 class Registry:
@@ -48,26 +51,91 @@ class Registry:
             raise UnknownName(self.kind, name, self)
         try:
             return plugins[name].load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # importing runs foreign code, which may raise anything
             raise RunError(
-                f"{self.kind} {name!r} is announced by an installed distribution as "
-                f"{plugins[name].value!r}, which cannot be imported: {error}"
+                f"{self.kind} {name!r} is announced by an installed distribution as {plugins[name].value!r}, "
+                f"which cannot be imported: {type(error).__name__}: {error}"
             ) from error
 
-    def create(self, name: str, options: Mapping[str, object]) -> object:
-        """Call the implementation with keyword options; an option it does not take is a usage error."""
-        factory = self.load(name)
-        if not callable(factory):
-            raise RunError(f"{self.kind} {name!r} is {factory!r}; expected something to call")
-        accepted = inspect.signature(factory).parameters
-        for option in options:
-            if option not in accepted:
-                takes = ", ".join(p for p in accepted) or "none"
-                raise UsageError(f"{self.kind} {name!r} takes no option {option!r}; its options: {takes}")
-        try:
-            return factory(**options)
-        except TypeError as error:
-            raise UsageError(f"{self.kind} {name!r}: {error}") from error
+    def create(self, name: str, options: Mapping[str, object], parts: Mapping[str, object] | None = None) -> object:
+        """Call the implementation with keyword arguments.
+
+        Args:
+            name: Of the entry.
+            options: What a user chose.
+            parts: What the caller gives to every entry of this kind.
+
+        Raises:
+            UsageError: An option that the implementation does not take, lacks, or that is of the wrong kind.
+        """
+        return construct(f"{self.kind} {name!r}", self.load(name), options, parts or {})
 
     def _plugins(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # a third of what `engine --help` may take
+
         return {point.name: point for point in entry_points(group=self.group)}
+
+
+def construct(what: str, factory: object, options: Mapping[str, object], parts: Mapping[str, object]) -> Any:
+    """Call a factory with keyword arguments; errors that it raises itself pass through.
+
+    Args:
+        what: The factory, for messages ("fitness 'trace'").
+        factory: What to call.
+        options: What a user chose.
+        parts: Arguments that are not the user's.
+
+    Raises:
+        UsageError: An option that the factory does not take, lacks, or that is of the wrong kind; or it does not
+            take a part.
+        RunError: Not something to call.
+    """
+    if not callable(factory):
+        raise RunError(f"{what} is {factory!r}; expected something to call")
+    accepted = _parameters(factory)
+    if accepted is not None:
+        _check_options(what, accepted, options, parts)
+    return factory(**parts, **options)
+
+
+def _check_options(
+    what: str, accepted: Mapping[str, Parameter], options: Mapping[str, object], parts: Mapping[str, object]
+) -> None:
+    own = [p for p in accepted.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes = "its options: " + (", ".join(p.name for p in own if p.name not in parts) or "none")
+    anything = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    for name, value in options.items():
+        if name not in (p.name for p in own):
+            if not anything:
+                raise UsageError(f"{what} takes no option {name!r}; {takes}")
+        elif expected := _misfit(value, accepted[name].default):
+            raise UsageError(f"{what}: {name} is {value!r}; expected {expected}")
+    for p in own:
+        if p.default is p.empty and p.name not in options and p.name not in parts:
+            raise UsageError(f"{what} lacks the option {p.name!r}; {takes}")
+    for name in parts:
+        if name not in (p.name for p in own) and not anything:
+            raise UsageError(f"{what} does not take {name!r}; expected something to call with {', '.join(parts)}")
+
+
+def _parameters(factory: Callable[..., Any]) -> Mapping[str, Parameter] | None:
+    from inspect import signature
+
+    try:
+        return signature(factory).parameters
+    except ValueError:  # built into Python: nothing is known of it before it is called
+        return None
+
+
+def _misfit(value: object, default: object) -> str | None:
+    """What was expected instead of an option's value, judged by the option's default."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int):
+        return None if number and isinstance(value, int) else "a whole number"
+    if isinstance(default, float):
+        return None if number else "a number"
+    if isinstance(default, str):
+        return None if isinstance(value, str) else "a word"
+    return None

@@ -25,7 +25,7 @@ def without_dead_nodes(network: Network) -> Network:
     for index, node in enumerate(network.nodes):
         if index and used[index]:
             sources = [place[source] for source in node.inputs if used[source]]
-            keep = len(sources) > 1 or not isinstance(node.op, Add) or _pads(network, index, used)
+            keep = len(sources) > 1 or not isinstance(node.op, Add)
             place[index] = builder.add(node.op, *sources) if keep else sources[0]
     return builder.build(place[len(network.nodes) - 1])
 
@@ -58,12 +58,6 @@ def simplify(network: Network) -> Network:
         place[index] = add(node.op, *sorted(terms.elements())) if terms.total() > 1 else sources[0]
         sums[place[index]] = terms
     return builder.build(place[len(network.nodes) - 1]).live
-
-
-def _pads(network: Network, index: int, used: list[bool]) -> bool:
-    """Whether a sum with one live term left still enlarges that term."""
-    node = network.nodes[index]
-    return any(used[s] and network.nodes[s].shape != node.shape for s in node.inputs)
 
 
 def _nothing(network: Network) -> Network:

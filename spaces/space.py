@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Protocol, cast, overload
 
 from spaces.errors import InvalidGenotype, RunError, UsageError
 from spaces.network import Network
@@ -112,9 +112,14 @@ class Flag:
 class Choose(Protocol):
     """Answers one choice of a space. A name must always come with the same domain."""
 
-    def __call__(self, name: str, domain: Domain, /) -> Value:
-        """The value chosen."""
-        ...
+    @overload
+    def __call__(self, name: str, domain: Integer, /) -> int: ...
+    @overload
+    def __call__(self, name: str, domain: Flag, /) -> bool: ...
+    @overload
+    def __call__(self, name: str, domain: Choice, /) -> str: ...
+    @overload
+    def __call__(self, name: str, domain: Domain, /) -> Value: ...
 
 
 class Genotype(Mapping[str, Value]):
@@ -189,7 +194,7 @@ class Space(ABC):
         if type(num_classes) is not int or num_classes < 2:
             raise UsageError(f"{num_classes!r} classes; expected a whole number of at least 2")
         self.input_shape, self.num_classes = tuple(input_shape), num_classes
-        self._networks: dict[Genotype, Network] = {}
+        self._networks: dict[int, tuple[Genotype, Network]] = {}  # by identity: True equals 1, and hashing costs
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_networks": {}}  # what was built here is not worth sending to a worker
@@ -215,9 +220,9 @@ class Space(ABC):
         Raises:
             InvalidGenotype: A choice is missing, unknown or outside its domain.
         """
-        known = self._networks.get(genotype)
-        if known is not None:
-            return known
+        known = self._networks.get(id(genotype))
+        if known is not None and known[0] is genotype:
+            return known[1]
         choices = genotype.to_dict()
         asked: set[str] = set()
 
@@ -229,7 +234,7 @@ class Space(ABC):
                 raise InvalidGenotype(f"space {self.name!r}: choice {name!r} {what}; expected one of {domain}")
             return value  # type: ignore[return-value]
 
-        network = self.build(choose)
+        network = self.build(cast(Choose, choose))
         if len(asked) != len(genotype):
             extra = next(name for name in genotype if name not in asked)
             raise InvalidGenotype(
@@ -240,10 +245,10 @@ class Space(ABC):
     def replay(self, choices: dict[str, Value]) -> Genotype:
         """Make a genotype of choices known to be complete and right; for a space's own moves."""
         genotype = Genotype.adopt(choices)
-        self._remember(genotype, self.build(lambda name, domain: choices[name]))
+        self._remember(genotype, self.build(cast(Choose, lambda name, domain: choices[name])))
         return genotype
 
-    def record(self, choose: Choose) -> Genotype:
+    def record(self, choose: Callable[[str, Domain], Value]) -> Genotype:
         """Build with `choose` and keep its answers."""
         made: dict[str, Value] = {}
 
@@ -252,7 +257,7 @@ class Space(ABC):
                 made[name] = choose(name, domain)
             return made[name]
 
-        network = self.build(noted)
+        network = self.build(cast(Choose, noted))
         genotype = Genotype.adopt(made)
         self._remember(genotype, network)
         return genotype
@@ -349,7 +354,7 @@ class Space(ABC):
     def _remember(self, genotype: Genotype, network: Network) -> Network:
         """Keep the last few networks: a child is built to be compared, then evaluated."""
         networks = self._networks
-        networks[genotype] = network
+        networks[id(genotype)] = genotype, network
         if len(networks) > _REMEMBERED:
             del networks[next(iter(networks))]
         return network

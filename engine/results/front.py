@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from engine.pareto import non_dominated
 from engine.records import Record, RecordStore
 from engine.setup import Setup
 from spaces.errors import RunError, UnknownName, UsageError
+from spaces.space import Genotype
 
 _CHUNK = 4096
 FORMATS = ("table", "csv", "json", "png")
@@ -27,10 +28,15 @@ class FrontArchive:
 
     Args:
         objectives: What counts.
+
+    Attributes:
+        objectives: What counts.
+        considered: Number of distinct feasible records added.
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._objectives = objectives
+        self.objectives = tuple(objectives)
+        self.considered = 0
         self._numbers: list[int] = []
         self._merits: NDArray[np.float64] = np.empty((0, len(objectives)))
         self._new_numbers: list[int] = []
@@ -39,10 +45,17 @@ class FrontArchive:
     def add(self, record: Record) -> None:
         """Take in one record; those that are not ok or repeat a network do not count."""
         if record.status == "ok" and not record.cached:
+            self.considered += 1
             self._new_numbers.append(record.number)
-            self._new_merits.append([objective.merit(record.scores) for objective in self._objectives])
+            self._new_merits.append([objective.merit(record.scores) for objective in self.objectives])
             if len(self._new_numbers) >= _CHUNK:
                 self._reduce()
+
+    def front(self, read: Callable[[int], Record]) -> Front:
+        """The front, its members read back by number."""
+        first = self.objectives[0]
+        records = sorted(map(read, self.numbers), key=lambda record: (-first.merit(record.scores), record.number))
+        return Front(self.objectives, records, self.considered)
 
     @property
     def numbers(self) -> list[int]:
@@ -120,15 +133,10 @@ def _reference(setup: Setup, objective: Objective) -> dict[str, list[float]]:
 
 def front_of(store: RecordStore, setup: Setup, objectives: Sequence[Objective] | None = None) -> Front:
     """The front of all records of a store."""
-    chosen = tuple(objectives) if objectives else default_objectives(setup)
-    archive = FrontArchive(chosen)
-    considered = 0
+    archive = FrontArchive(objectives or default_objectives(setup))
     for record in store:
         archive.add(record)
-        considered += record.status == "ok" and not record.cached
-    records = [store.read(number) for number in archive.numbers]
-    records.sort(key=lambda record: (-chosen[0].merit(record.scores), record.number))
-    return Front(chosen, records, considered)
+    return archive.front(store.read)
 
 
 def best_record(store: RecordStore, setup: Setup) -> Record:
@@ -161,7 +169,9 @@ def columns(front: Front, names: Sequence[str]) -> tuple[list[str], list[list[fl
     return texts + others, rows
 
 
-def format_front(front: Front, names: Sequence[str], kind: str, describe: object, limit: int | None = None) -> str:
+def format_front(
+    front: Front, names: Sequence[str], kind: str, describe: Callable[[Genotype], str], limit: int | None = None
+) -> str:
     """A front as text.
 
     Args:
@@ -180,7 +190,7 @@ def format_front(front: Front, names: Sequence[str], kind: str, describe: object
                 ],
                 "considered": front.considered,
                 "front": [
-                    {"number": record.number, "values": dict(zip(titles, row, strict=True))}
+                    {"number": record.number, "values": dict(zip(titles, map(json_number, row), strict=True))}
                     | {"key": record.key, "genotype": record.genotype.to_dict()}
                     for record, row in zip(front.records, rows, strict=True)
                 ],
@@ -192,8 +202,10 @@ def format_front(front: Front, names: Sequence[str], kind: str, describe: object
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["number", *titles, "architecture"])
         for record, row in zip(front.records, rows, strict=True):
-            writer.writerow([record.number, *row, describe(record.genotype)])  # type: ignore[operator]
+            writer.writerow([record.number, *row, describe(record.genotype)])
         return text.getvalue().rstrip("\n")
+    if not rows:
+        return "no feasible network among the records"
     shown = rows[:limit] if limit else rows
     cells = [["number", *titles]]
     cells += [
@@ -215,6 +227,11 @@ def format_number(value: float) -> str:
     return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.1f}"
 
 
+def json_number(value: float) -> float | None:
+    """JSON has no infinities: null stands for them, as for a value that is not known."""
+    return value if np.isfinite(value) else None
+
+
 def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
     """Plot a front over its first two objectives, the other feasible records behind it, as PNG.
 
@@ -224,9 +241,6 @@ def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
     """
     if len(front.objectives) < 2:
         raise UsageError("a picture needs two objectives; give --objective twice")
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     x, y = front.objectives[1], front.objectives[0]
@@ -250,6 +264,6 @@ def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
     axes.legend(loc="best", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150, format="png")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.config import RunConfig
-from engine.results.front import best_record, format_number
+from engine.evaluation import Evaluator
+from engine.results.front import best_record, format_number, json_number
 from engine.run_folder import RunFolder
 from engine.setup import Setup, sample_scores
 from fitness import FITNESS
@@ -46,7 +48,7 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
         RunError: A score could not be computed.
     """
     run, colon, which = text.rpartition(":")
-    if colon and (Path(run) / "study.json").is_file():
+    if colon and (which == "best" or os.path.isdir(run)):  # Path.is_dir raises on names as long as a genotype
         folder = RunFolder.read(Path(run))
         config = replace(folder.config, **{name: getattr(config, name) for name in given})
         setup = Setup(config)
@@ -71,7 +73,7 @@ def format_scores(scored: Scored, as_json: bool) -> str:
             {
                 "architecture": scored.architecture,
                 "key": scored.key,
-                "scores": {name: value for name, value, _ in scored.scores},
+                "scores": {name: json_number(value) for name, value, _ in scored.scores},
             },
             indent=1,
         )
@@ -88,13 +90,13 @@ def _recorded(folder: RunFolder, which: str) -> Genotype:
         setup = Setup(folder.config)
         setup.refer(folder.reference)
         return best_record(store, setup).genotype
-    if not which.isdecimal():
+    if not _is_number(which):
         raise UsageError(f"{which!r} of run {folder.path}; expected a record's number, or best")
     return store.read(int(which)).genotype
 
 
 def _parsed(text: str, setup: Setup) -> Genotype:
-    if text.isdecimal():
+    if _is_number(text):
         if setup.config.table is None:
             raise UsageError(f"index {text} has a meaning in a benchmark table only; name it with --table")
         text = setup.table.architecture(int(text))
@@ -105,8 +107,6 @@ def _value(expression: Expression, setup: Setup, genotype: Genotype) -> float:
     names = expression.recorded
     scores = {score.name: score for score in expression.scores}
     fitness = [scores.get(name) or setup.fitness(name) for name in names]
-    from engine.evaluation import Evaluator
-
     outcome = Evaluator(setup.space, (), fitness)(genotype)
     if outcome.status != "ok":
         raise RunError(f"{expression.text}: {outcome.reason}")
@@ -119,6 +119,10 @@ def _unit(expression: Expression) -> str:
     if len(expression.scores) == 1 and not expression.penalties:
         return expression.scores[0].unit
     return "; ".join(map(str, expression.penalties))
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 20
 
 
 def _is_figure(name: str) -> bool:

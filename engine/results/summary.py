@@ -6,8 +6,9 @@ import json
 import shlex
 
 from engine.api import Result
+from engine.config import RunConfig
 from engine.progress import Progress
-from engine.results.front import format_front, format_number, recorded_names
+from engine.results.front import format_front, format_number, json_number, recorded_names
 from engine.setup import Setup
 
 _ROWS = 10
@@ -16,10 +17,17 @@ _ROWS = 10
 def announce(setup: Setup) -> str:
     """The choices that decide a run, defaults spelled out."""
     config = setup.config
+    options = "".join(
+        f", {name} {value}"
+        for name, value in (("population", config.population), ("tournament", config.tournament))
+        if value is not None
+    )
     lines = [
-        f"space {setup.space.name} {config.input_shape}, {config.classes} classes; strategy {config.strategy}; "
-        f"budget {config.budget}, open {config.open}, seed {config.seed}"
+        f"space {setup.space.name} {config.input_shape}, {config.classes} classes; strategy {config.strategy}"
+        f"{options}; budget {config.budget}, open {config.open}, seed {config.seed}"
     ]
+    if config.objectives and config.fitness != RunConfig.fitness:
+        lines.append(f"fitness {config.fitness} is neither pursued nor recorded: the objectives replace it")
     for objective in setup.objectives.objectives:
         penalties = "".join(f"; {penalty}" for penalty in objective.expression.penalties)
         lines.append(f"objective {objective.text}:{objective.direction}{penalties}")
@@ -30,12 +38,15 @@ def announce(setup: Setup) -> str:
         )
     if setup.bounds:
         lines.append("bounds " + ", ".join(map(str, setup.bounds)))
+    if config.out:
+        lines.append(f"run folder {config.out}")
     return "\n".join(lines)
 
 
 def summarise(result: Result, progress: Progress, as_json: bool) -> str:
-    """Best network and front of a finished run; the last line says where it lies."""
-    best, front = result.best, result.front_over()
+    """Best network and front of a finished run, as `progress` met them; the last line says where it lies."""
+    best, front = progress.best, progress.archive.front(result.records.__getitem__)
+    assert best is not None, "a run without a feasible record ends in an error"
     objective = result.setup.objectives.objectives[0]
     names = recorded_names(result.setup)
     space = result.setup.space
@@ -49,7 +60,7 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
                 "failed": progress.failed,
                 "cached": progress.cached,
                 "exhausted": result.exhausted,
-                "best": best.to_dict() | {"value": objective.value(best.scores)},
+                "best": best.to_dict() | {"value": json_number(objective.value(best.scores))},
                 "front": [record.number for record in front.records],
             },
             indent=1,

@@ -1,0 +1,92 @@
+"""What tests share: golden values and benchmark tables where they are present, random members of spaces."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from spaces import SPACES
+from spaces.network import Network, NetworkBuilder
+from spaces.space import Space
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, Any]:
+    """Figures made with the authors' own programs."""
+    return json.loads(_shared("golden/munas.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def tss_rows() -> list[dict[str, str]]:
+    """The table of the NATS-Bench topology space."""
+    return _rows("data/nats_tss.csv")
+
+
+@pytest.fixture(scope="session")
+def sss_rows() -> list[dict[str, str]]:
+    """The table of the NATS-Bench size space."""
+    return _rows("data/nats_sss.csv")
+
+
+@pytest.fixture(params=list(SPACES))
+def make_space(request: pytest.FixtureRequest) -> Callable[..., Space]:
+    """What makes a space, for every registered one; a fresh space has nothing cached."""
+    return SPACES.load(request.param)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def space(make_space: Callable[..., Space]) -> Space:
+    """Every registered space."""
+    return make_space()
+
+
+@pytest.fixture(scope="session")
+def networks() -> Callable[..., list[Network]]:
+    """`networks(space name, count, seed)`: random networks of a registered space, made once."""
+
+    @cache
+    def sample(name: str, count: int, seed: int = 0) -> list[Network]:
+        space, rng = SPACES.create(name, {}), Random(seed)
+        assert isinstance(space, Space)
+        return [space.decode(space.sample(rng)) for _ in range(count)]
+
+    return sample
+
+
+@pytest.fixture(scope="session")
+def rewrite() -> Callable[[Network, Random], Network]:
+    """The same graph written down in another random order, the terms of its sums shuffled."""
+
+    def reordered(network: Network, rng: Random) -> Network:
+        builder, place = NetworkBuilder(network.shapes[0]), {0: 0}
+        left = [list(node.inputs) for node in network.nodes]
+        ready = [user for user, inputs in enumerate(left) if inputs and set(inputs) == {0}]
+        while ready:
+            index = ready.pop(rng.randrange(len(ready)))
+            inputs = [place[source] for source in network.inputs[index]]
+            rng.shuffle(inputs)
+            place[index] = builder.add(network.ops[index], *inputs)
+            ready += [u for u in set(network.consumers[index]) if all(s in place for s in left[u])]
+        return builder.build(place[len(network) - 1])
+
+    return reordered
+
+
+def _shared(path: str) -> Path:
+    if not (SHARED / path).exists():
+        pytest.skip(f"no {path} at {SHARED}")
+    return SHARED / path
+
+
+def _rows(path: str) -> list[dict[str, str]]:
+    with _shared(path).open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,316 @@
+"""What holds for every registered space, whatever its networks."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from random import Random
+
+import numpy
+import pytest
+
+from spaces import SPACES
+from spaces.errors import InvalidGenotype, UsageError
+from spaces.network import Network
+from spaces.space import Domain, Genotype, Space, Value
+
+MakeSpace = Callable[..., Space]
+WRONG_VALUES = ("no such value", -1, 10**6, None, 1.5, "", [], float("nan"))
+
+
+def _genotypes(space: Space, count: int, seed: int = 0) -> Iterator[Genotype]:
+    rng = Random(seed)
+    for _ in range(count):
+        yield space.sample(rng)
+
+
+def _read_back(genotype: Genotype) -> Genotype:
+    return Genotype(json.loads(json.dumps(genotype.to_dict())))
+
+
+# --- the same genotype, the same network ------------------------------------------------------------
+
+
+def test_registered_under_its_own_name() -> None:
+    for name in SPACES:
+        space = SPACES.create(name, {})
+        assert isinstance(space, Space)
+        assert space.name == name
+
+
+def test_json_of_a_sample_rebuilds_the_same_network(make_space: MakeSpace) -> None:
+    space, fresh = make_space(), make_space()
+    for genotype in _genotypes(space, 200):
+        again = _read_back(genotype)
+        assert again == genotype
+        assert list(again) == list(genotype)
+        assert hash(again) == hash(genotype)
+        rebuilt = fresh.decode(again)
+        assert rebuilt.key == space.decode(genotype).key
+        assert rebuilt.nodes == space.decode(genotype).nodes
+
+
+def test_order_of_choices_does_not_matter(make_space: MakeSpace) -> None:
+    space, fresh, rng = make_space(), make_space(), Random(0)
+    for genotype in _genotypes(space, 50):
+        choices = list(genotype.items())
+        rng.shuffle(choices)
+        shuffled = Genotype(dict(choices))
+        assert shuffled == genotype
+        assert fresh.decode(shuffled).key == space.decode(genotype).key
+
+
+def test_descriptions_are_read_back(make_space: MakeSpace) -> None:
+    space, fresh = make_space(), make_space()
+    for genotype in _genotypes(space, 200):
+        assert fresh.parse(space.describe(genotype)) == genotype
+        assert fresh.parse(json.dumps(genotype.to_dict())) == genotype
+
+
+def test_networks_survive_json(space: Space) -> None:
+    for genotype in _genotypes(space, 50):
+        network = space.decode(genotype)
+        again = Network.from_json(json.loads(json.dumps(network.to_json())))
+        assert again.key == network.key
+        assert again.nodes == network.nodes
+        assert again == network
+
+
+def test_genotypes_networks_and_spaces_survive_pickling(space: Space) -> None:
+    for genotype in _genotypes(space, 20):
+        network = space.decode(genotype)
+        other_space, other_genotype, other_network = pickle.loads(pickle.dumps((space, genotype, network)))
+        assert other_genotype == genotype
+        assert other_network.nodes == network.nodes
+        assert other_space.decode(other_genotype).key == other_network.key == network.key
+        assert other_space.sample(Random(1)) == space.sample(Random(1))
+
+
+def test_genotypes_cannot_be_changed(space: Space) -> None:
+    genotype = space.sample(Random(0))
+    before = genotype.to_dict()
+    genotype.to_dict().clear()
+    with pytest.raises(TypeError):
+        genotype[next(iter(genotype))] = 1  # type: ignore[index]
+    assert genotype.to_dict() == before
+
+
+# --- every sample is a network ----------------------------------------------------------------------
+
+
+def test_a_thousand_random_builds_are_valid(make_space: MakeSpace) -> None:
+    space, fresh = make_space(), make_space()
+    for genotype in _genotypes(space, 1000, seed=1):
+        network = fresh.decode(genotype)
+        assert network.shapes[0] == space.channels_first
+        assert network.shapes[-1] == (space.num_classes,)
+        for node in network.nodes[1:]:
+            assert node.shape == node.op.out_shape(*[network.shapes[source] for source in node.inputs])
+            assert all(type(size) is int and size >= 1 for size in node.shape)
+
+
+@pytest.mark.parametrize(
+    ("image", "classes"),
+    [((32, 32, 1), 2), ((28, 28, 1), 10), ((16, 16, 3), 120), ((48, 64, 3), 5), ((96, 96, 3), 100)],
+)
+def test_other_images_and_classes(make_space: MakeSpace, image: tuple[int, int, int], classes: int) -> None:
+    space, fresh, rng = make_space(image, classes), make_space(image, classes), Random(2)
+    height, width, channels = image
+    for genotype in _genotypes(space, 30):
+        network = fresh.decode(space.mutate(genotype, rng))
+        assert network.shapes[0] == (channels, height, width)
+        assert network.shapes[-1] == (classes,)
+
+
+@pytest.mark.parametrize("image", [(0, 32, 3), (32, -1, 3), (32, 32, 0), (32, 32), (32.0, 32, 3), (True, 1, 1)])
+def test_impossible_images_are_refused(make_space: MakeSpace, image: tuple[int, int, int]) -> None:
+    with pytest.raises(UsageError, match="input shape"):
+        make_space(image)
+
+
+@pytest.mark.parametrize("classes", [1, 0, -3, 2.0, True])
+def test_impossible_class_counts_are_refused(make_space: MakeSpace, classes: int) -> None:
+    with pytest.raises(UsageError, match="classes"):
+        make_space((32, 32, 3), classes)
+
+
+# --- choices and their domains ----------------------------------------------------------------------
+
+
+def test_the_domain_of_a_choice_depends_on_its_name_only(make_space: MakeSpace) -> None:
+    domains: dict[str, tuple[Value, ...]] = {}
+    laws: dict[str, list[Value]] = {}
+    grid = [i / 97 for i in range(97)]
+    for image, classes in (((32, 32, 3), 10), ((28, 28, 1), 2)):
+        space, rng = make_space(image, classes), Random(3)
+
+        def choose(name: str, domain: Domain, rng: Random = rng) -> Value:
+            assert domains.setdefault(name, domain.values()) == domain.values()
+            assert laws.setdefault(name, [domain.draw(u) for u in grid]) == [domain.draw(u) for u in grid]
+            return domain.draw(rng.random())
+
+        for _ in range(100):
+            space.record(choose)
+
+
+def test_domains_list_draw_and_recognise_the_same_values(space: Space) -> None:
+    domains: dict[str, Domain] = {}
+
+    def choose(name: str, domain: Domain) -> Value:
+        domains[name] = domain
+        return domain.draw(rng.random())
+
+    rng = Random(4)
+    for _ in range(300):
+        space.record(choose)
+    for domain in domains.values():
+        values = domain.values()
+        assert domain.count == len(values) == len(set(values)) >= 1
+        assert {domain.draw(u / 20_000) for u in range(20_000)} == set(values)
+        assert domain.draw(0.0) in values
+        assert domain.draw(1 - 2**-53) in values
+        assert all(value in domain for value in values)
+        assert not any(value in domain for value in WRONG_VALUES)
+        assert json.loads(json.dumps(values)) == list(values)
+
+
+def test_finite_spaces_enumerate_every_genotype_once(make_space: MakeSpace) -> None:
+    space, fresh = make_space(), make_space()
+    if space.size is None:
+        pytest.skip(f"{space.name} is not finite, or too large to list")
+    listed = list(space.enumerate())
+    assert len(listed) == len(set(listed)) == space.size
+    for genotype in Random(5).sample(listed, 50):
+        fresh.decode(genotype)
+    assert set(_genotypes(space, 50)) <= set(listed)
+
+
+# --- what is not a member ---------------------------------------------------------------------------
+
+
+def test_missing_wrong_and_extra_choices_are_refused(make_space: MakeSpace) -> None:
+    space, fresh = make_space(), make_space()
+    for genotype in _genotypes(space, 5):
+        choices = genotype.to_dict()
+        for name in choices:
+            missing = {other: value for other, value in choices.items() if other != name}
+            with pytest.raises(InvalidGenotype, match=name):
+                fresh.decode(Genotype(missing))
+            for wrong in ("no such value", -1, 1.5):
+                with pytest.raises(InvalidGenotype, match=name):
+                    fresh.decode(Genotype(choices | {name: wrong}))
+        with pytest.raises(InvalidGenotype, match="no such choice"):
+            fresh.decode(Genotype(choices | {"no such choice": 1}))
+    with pytest.raises(InvalidGenotype):
+        fresh.decode(Genotype({}))
+
+
+def test_values_of_another_type_are_refused_even_when_equal(make_space: MakeSpace) -> None:
+    """1, 1.0 and True are equal and hash alike; a space that met the right one must not take the others."""
+    space = make_space()
+    for genotype in _genotypes(space, 20):
+        space.decode(genotype)
+        for name, value in genotype.items():
+            if isinstance(value, bool | int):
+                with pytest.raises(InvalidGenotype, match=name):
+                    space.decode(Genotype(genotype.to_dict() | {name: float(value)}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', '{"no such choice": 1}', "a:b", "|a~0|", "😀"])
+def test_texts_that_describe_nothing_are_refused(space: Space, text: str) -> None:
+    with pytest.raises(UsageError):
+        space.parse(text)
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, None, 1.5, float("nan"), 10**30, "\x00"])
+def test_json_values_of_another_kind_are_refused(space: Space, value: object) -> None:
+    genotype = space.sample(Random(0))
+    for name in genotype:
+        with pytest.raises(UsageError, match=name):
+            space.parse(json.dumps(genotype.to_dict() | {name: value}))
+
+
+# --- moves ------------------------------------------------------------------------------------------
+
+
+def test_mutation_changes_the_network_and_not_its_parent(make_space: MakeSpace) -> None:
+    space, fresh, rng = make_space(), make_space(), Random(6)
+    for genotype in _genotypes(space, 150):
+        before = list(genotype.items())
+        child = space.mutate(genotype, rng)
+        assert list(genotype.items()) == before
+        assert fresh.decode(child).key != fresh.decode(genotype).key
+        assert fresh.decode(_read_back(child)).key == space.decode(child).key
+        assert _asked(make_space(), child) == list(child), "choices are kept in the order in which they are asked"
+
+
+def test_lines_of_mutants_stay_in_the_space(make_space: MakeSpace) -> None:
+    space, fresh, rng = make_space(), make_space(), Random(7)
+    genotype = space.sample(rng)
+    for _ in range(200):
+        genotype = space.mutate(genotype, rng)
+        fresh.decode(genotype)
+
+
+def test_crossover_makes_members_and_leaves_the_parents(make_space: MakeSpace) -> None:
+    space, fresh, rng = make_space(), make_space(), Random(8)
+    for genotype in _genotypes(space, 100):
+        other = space.sample(rng)
+        before = list(genotype.items()), list(other.items())
+        child = space.crossover(genotype, other, rng)
+        assert (list(genotype.items()), list(other.items())) == before
+        assert fresh.decode(_read_back(child)).key == space.decode(child).key
+        assert space.crossover(genotype, genotype, rng) == genotype
+
+
+def test_repair_keeps_what_fits(make_space: MakeSpace) -> None:
+    space, fresh, rng = make_space(), make_space(), Random(9)
+    for genotype in _genotypes(space, 50):
+        assert space.repair(genotype.to_dict(), rng) == genotype
+        kept = {name: value for name, value in genotype.items() if rng.random() < 0.5}
+        broken = kept | {"no such choice": 3} | {n: "wrong" for n in genotype if n not in kept}
+        repaired = space.repair(broken, rng)
+        fresh.decode(repaired)
+        assert all(repaired[name] == value for name, value in kept.items() if name in repaired)
+
+
+# --- randomness -------------------------------------------------------------------------------------
+
+
+def test_samples_and_moves_depend_on_the_given_generator_only(make_space: MakeSpace) -> None:
+    def draw(seed: int) -> list[Genotype]:
+        space, rng = make_space(), Random(seed)
+        made = [space.sample(rng) for _ in range(20)]
+        made += [space.mutate(genotype, rng) for genotype in made]
+        made += [space.crossover(one, other, rng) for one, other in zip(made, made[1:], strict=False)]
+        return [*made, *(space.repair({}, rng) for _ in range(5))]
+
+    random.seed(1)
+    numpy.random.seed(1)
+    states = random.getstate(), numpy.random.get_state()[1].tolist()
+    first = draw(0)
+    assert (random.getstate(), numpy.random.get_state()[1].tolist()) == states
+    random.seed(2)
+    numpy.random.seed(2)
+    assert draw(0) == first
+    assert draw(1) != first
+
+
+def test_samples_do_not_depend_on_what_the_space_did_before(make_space: MakeSpace) -> None:
+    used = make_space()
+    for genotype in _genotypes(used, 100, seed=11):
+        used.mutate(genotype, Random(0))
+    assert list(_genotypes(used, 50)) == list(_genotypes(make_space(), 50))
+
+
+def _asked(space: Space, genotype: Genotype) -> list[str]:
+    names: list[str] = []
+
+    def choose(name: str, domain: Domain) -> Value:
+        names.append(name)
+        return genotype[name]
+
+    space.build(choose)
+    return list(dict.fromkeys(names))
