@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from fitness import figures
 from fitness.base import Direction, Needs
+from spaces.errors import RunError
 from spaces.network import Network
 
 
@@ -41,6 +42,15 @@ def _figure(function: Callable[..., float], direction: Direction, unit: str) -> 
     return create
 
 
+def _exact_peak(network: Network, live: bool = False) -> int:
+    peak = figures.munas_peak(network.live if live else network)
+    if not peak.exact:
+        raise RunError(f"upper bound {peak.bytes} bytes only: the exact search reached its cap on states")
+    return peak.bytes
+
+
+_exact_peak.__name__, _exact_peak.__doc__ = "munas_peak_memory", figures.munas_peak_memory.__doc__
+
 aleph = _figure(figures.aleph, "max", "tensors")
 bottleneck = _figure(figures.bottleneck, "max", "elements")
 depth = _figure(figures.depth, "max", "layers")
@@ -49,7 +59,7 @@ log_capacity = _figure(figures.log_capacity, "max", "nats")
 macs = _figure(figures.macs, "max", "multiply-accumulates")
 model_bytes = _figure(figures.model_bytes, "min", "bytes")
 munas_macs = _figure(figures.munas_macs, "min", "operations")
-munas_peak_memory = _figure(figures.munas_peak_memory, "min", "bytes")
+munas_peak_memory = _figure(_exact_peak, "min", "bytes")
 munas_size = _figure(figures.munas_size, "min", "bytes")
 n_relu = _figure(figures.n_relu, "max", "activations")
 params = _figure(figures.params, "max", "parameters")

@@ -166,17 +166,15 @@ def _border(op: Conv | Pool, size: int, axis: int) -> int | None:
 
 def _peak(kernels: list[_Kernel]) -> int:
     """Bytes of outputs made and still needed, the running kernel's own included; most over all steps."""
-    most = 0
-    for now in range(len(kernels)):
-        needed = [
-            kernel.bytes
-            for index, kernel in enumerate(kernels[: now + 1])
-            if index == now
-            or index == len(kernels) - 1
-            or any(index in later.reads for later in kernels[now:])
-        ]
-        most = max(most, sum(needed))
-    return most
+    needed_until = list(range(len(kernels)))
+    for index, kernel in enumerate(kernels):
+        for source in kernel.reads:
+            needed_until[source] = index
+    needed_until[-1] = len(kernels)
+    return max(
+        sum(kernel.bytes for index, kernel in enumerate(kernels[: now + 1]) if needed_until[index] >= now)
+        for now in range(len(kernels))
+    )
 
 
 @pytest.mark.parametrize("name", list(SPACES))
@@ -211,6 +209,21 @@ def test_a_relu_of_a_value_that_others_read_is_a_kernel_of_its_own() -> None:
     network = builder.build(builder.add(Add(), x, builder.add(ReLU(), x)))
     assert len(arena_tensors(network)) == 4
     assert figures.peak_ram_bytes(network) == 3 * 64  # pairwise and not in place
+
+
+def test_a_relu_behind_a_flattening_fuses_only_into_a_kernel_that_nothing_else_reads() -> None:
+    builder = NetworkBuilder((1, 8, 8))
+    x = builder.add(Conv(1, (1, 1)), builder.input)
+    bent, straight = builder.add(ReLU(), builder.add(Flatten(), x)), builder.add(Flatten(), x)
+    network = builder.build(builder.add(Add(), bent, straight))
+    assert len(arena_tensors(network)) == 4
+    assert figures.peak_ram_bytes(network) == 3 * 64
+
+
+def test_a_relu_of_the_flattened_image_is_a_kernel() -> None:
+    builder = NetworkBuilder((1, 8, 8))
+    network = builder.build(builder.add(ReLU(), builder.add(Flatten(), builder.input)))
+    assert [tensor.size for tensor in arena_tensors(network)] == [64, 64]
 
 
 def test_sums_of_three_run_as_two_additions() -> None:

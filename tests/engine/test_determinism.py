@@ -1,0 +1,86 @@
+"""A run depends on its seed and its number of open asks: not on the process, the hash seed, workers or interruptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import resume, search
+from engine.strategies import STRATEGIES
+
+EVERY_STRATEGY = pytest.mark.parametrize("strategy", list(STRATEGIES))
+
+
+@EVERY_STRATEGY
+@pytest.mark.parametrize("hash_seed", ["1", "4242"])
+def test_another_process_with_another_hash_seed_makes_the_same_records(
+    strategy: str, hash_seed: str, engine: Any, program: Any, tmp_path: Path, small_run: Any, lines_of: Any
+) -> None:
+    assert engine(*small_run(strategy), "--out=here").code == 0
+    answer = program(*small_run(strategy), "--out=there", environment={"PYTHONHASHSEED": hash_seed})
+    assert answer.code == 0, answer.err
+    assert lines_of(tmp_path / "there") == lines_of(tmp_path / "here")
+
+
+@EVERY_STRATEGY
+def test_four_workers_make_the_records_of_one(
+    strategy: str, engine: Any, tmp_path: Path, small_run: Any, lines_of: Any
+) -> None:
+    assert engine(*small_run(strategy), "--out=one").code == 0
+    assert engine(*small_run(strategy), "--out=four", "--workers=4").code == 0
+    assert lines_of(tmp_path / "four") == lines_of(tmp_path / "one")
+
+
+@EVERY_STRATEGY
+@pytest.mark.parametrize("first", [1, 3, 17, 40])
+def test_a_run_resumed_to_a_larger_budget_has_the_records_of_a_longer_run(
+    strategy: str, first: int, engine: Any, tmp_path: Path, small_run: Any, lines_of: Any
+) -> None:
+    assert engine(*small_run(strategy), "--out=long").code == 0
+    # nothing feasible among the first few records is a failed run, and one that can go on
+    assert engine(*small_run(strategy), "--out=short", f"--budget={first}").code in (0, 1)
+    assert len(lines_of(tmp_path / "short")) == first
+    assert engine("resume", "short", "--budget=60").code == 0
+    assert lines_of(tmp_path / "short") == lines_of(tmp_path / "long")
+
+
+@EVERY_STRATEGY
+def test_resuming_a_finished_run_changes_nothing(
+    strategy: str, engine: Any, tmp_path: Path, small_run: Any
+) -> None:
+    assert engine(*small_run(strategy), "--out=run").code == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    assert engine("resume", "run").code == 0
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+
+
+@EVERY_STRATEGY
+def test_another_seed_makes_other_records(
+    strategy: str, engine: Any, tmp_path: Path, small_run: Any, lines_of: Any
+) -> None:
+    assert engine(*small_run(strategy), "--out=one").code == 0
+    assert engine(*small_run(strategy), "--out=other", "--seed=4").code == 0
+    assert not set(lines_of(tmp_path / "one")) & set(lines_of(tmp_path / "other"))
+
+
+def test_scores_measured_against_the_reference_sample_are_the_same_after_a_resume(
+    engine: Any, tmp_path: Path, lines_of: Any
+) -> None:
+    run = ("run", "--space=nats-sss", "--strategy=aging", "--fitness=trace+params+gdf", "--population=5")
+    assert engine(*run, "--out=long", "--budget=80").code == 0
+    assert engine(*run, "--out=short", "--budget=30").code == 0
+    assert engine("resume", "short", "--budget=80").code == 0
+    assert lines_of(tmp_path / "short") == lines_of(tmp_path / "long")
+    best = [engine("resume", run, "--json").out.partition('"value": ')[2][:20] for run in ("short", "long")]
+    assert best[0] == best[1] != ""
+
+
+def test_a_search_without_a_folder_finds_what_a_kept_one_finds(tmp_path: Path) -> None:
+    kept = search("nats-sss", "aging", "trace", budget=50, out=tmp_path / "run")
+    loose = search("nats-sss", "aging", "trace", budget=50)
+    again = resume(tmp_path / "run")
+    for record, one, other in zip(kept.records, loose.records, again.records, strict=True):
+        assert record._replace(seconds=0) == one._replace(seconds=0) == other._replace(seconds=0)
+    assert loose.path is None
