@@ -176,7 +176,9 @@ def run(setup: Setup, on_record: OnRecord = _ignore, on_start: Callable[[], None
         UsageError: See `search`.
         RunError: See `search`.
     """
-    setup.strategy()  # a wrong option is found before the folder is made
+    setup.strategy()  # a wrong option is found before the folder is made, and so is
+    if setup.config.table is not None:
+        _ = setup.table  # a wrong table, even if no score of this run reads it
     reference = setup.reference()
     setup.refer(reference)
     with closing(evaluations(setup.evaluator, setup.config.workers)) as runner:

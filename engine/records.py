@@ -210,7 +210,8 @@ class RecordStore:
         try:
             entry = json.loads(line)
         except json.JSONDecodeError as error:
-            raise self._damaged(number, error.pos, f"not JSON ({error.msg})") from error
+            at = min(error.pos, len(error.doc) - 1)  # what lacks its end is said to end on the next line
+            raise self._damaged(number, at, f"not JSON ({error.msg})") from error
         except UnicodeDecodeError as error:
             raise self._damaged(number, error.start, "not UTF-8 text") from error
         except (RecursionError, ValueError) as error:  # deeper or longer than Python takes

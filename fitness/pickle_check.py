@@ -100,6 +100,7 @@ class _DataUnpickler(pickle.Unpickler):
 
 
 def damaged(path: Path, why: str | Exception) -> RunError:
+    """The error for a file that is not what its name says."""
     reason = " ".join(str(why).split())  # nats_bench and numpy print whole dictionaries over many lines
     return RunError(
         f"{path} is damaged: {reason[:200] or 'unreadable'}; expected a bz2-compressed pickle of an official "

@@ -100,7 +100,14 @@ def _parsed(text: str, setup: Setup) -> Genotype:
         if setup.config.table is None:
             raise UsageError(f"index {text} has a meaning in a benchmark table only; name it with --table")
         text = setup.table.architecture(int(text))
-    return setup.space.parse(text)
+    try:
+        return setup.space.parse(text)
+    except UsageError:
+        raise
+    except (ValueError, RecursionError) as error:  # JSON that is deeper or longer than Python takes
+        raise UsageError(
+            f"architecture {text[:80]!r} cannot be read: {error}; expected its choices as JSON"
+        ) from error
 
 
 def _value(expression: Expression, setup: Setup, genotype: Genotype) -> float:

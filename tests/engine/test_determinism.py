@@ -1,4 +1,4 @@
-"""A run depends on its seed and its number of open asks: not on the process, the hash seed, workers or interruptions."""
+"""A run depends on its seed and its open asks: not on the process, the hash seed, workers or interruptions."""
 
 from __future__ import annotations
 
