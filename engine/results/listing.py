@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable, Iterable
 
+from engine.setup import checked_fitness
 from engine.strategies import STRATEGIES
 from engine.targets import TARGETS
 from fitness import FITNESS
-from fitness.base import Fitness
 from spaces import SPACES
+from spaces.errors import EngineError
+
+Row = dict[str, object]
+Rows = list[Row]
 
 
 def listing(what: str, as_json: bool) -> str:
@@ -22,47 +27,36 @@ def listing(what: str, as_json: bool) -> str:
     rows = {"spaces": _spaces, "strategies": _strategies, "fitness": _fitness, "targets": _targets}[what]()
     if as_json:
         return json.dumps(rows, indent=1)
-    titles = list(rows[0])
-    cells = [titles] + [[_cell(row[title]) for title in titles] for row in rows]
+    titles = max(map(list, rows), key=len)
+    cells = [titles] + [[_cell(row.get(title, "")) for title in titles] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
     return "\n".join("  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
 
 
-def _spaces() -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for name in SPACES:
+def _spaces() -> Rows:
+    def row(name: str) -> Row:
         space = SPACES.load(name)
-        size = getattr(space, "size", None)
-        rows.append({"space": name, "genotypes": size or "unlimited", "about": _about(space)})
-    return rows
+        return {"genotypes": getattr(space, "size", None) or "unlimited", "about": _about(space)}
+
+    return _rows("space", SPACES, row)
 
 
-def _strategies() -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for name in STRATEGIES:
+def _strategies() -> Rows:
+    def row(name: str) -> Row:
         strategy = STRATEGIES.load(name)
         most = getattr(strategy, "max_objectives", None)
-        module = inspect.getmodule(strategy)
-        rows.append({"strategy": name, "objectives": most or "any number", "about": _about(module)})
-    return rows
+        return {"objectives": most or "any number", "about": _about(inspect.getmodule(strategy))}
+
+    return _rows("strategy", STRATEGIES, row)
 
 
-def _fitness() -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for name in FITNESS:
-        if name == "table":  # has no meaning without a column; listed below
-            continue
-        made = FITNESS.create(name, {})
-        assert isinstance(made, Fitness)
+def _fitness() -> Rows:
+    def row(name: str) -> Row:
+        made = checked_fitness(f"fitness {name!r}", FITNESS.create(name, {}))
         about = _about(FITNESS.load(name))
-        row = {
-            "fitness": name,
-            "better": made.direction,
-            "unit": made.unit,
-            "needs": made.needs,
-            "about": about,
-        }
-        rows.append(dict(row))
+        return {"better": made.direction, "unit": made.unit, "needs": made.needs, "about": about}
+
+    rows = _rows("fitness", [name for name in FITNESS if name != "table"], row)
     about = "A column of the benchmark table given by --table."
     rows.append({"fitness": "table:COLUMN", "better": "max", "unit": "", "needs": "genotype", "about": about})
     for name, about in (
@@ -77,7 +71,7 @@ def _fitness() -> list[dict[str, object]]:
     return rows
 
 
-def _targets() -> list[dict[str, object]]:
+def _targets() -> Rows:
     return [
         {
             "target": target.name,
@@ -87,6 +81,17 @@ def _targets() -> list[dict[str, object]]:
         }
         for target in TARGETS.values()
     ]
+
+
+def _rows(title: str, names: Iterable[str], row: Callable[[str], Row]) -> Rows:
+    """One row per name; a plug-in that cannot be used says why in its own row and spoils no other."""
+    rows: Rows = []
+    for name in names:
+        try:
+            rows.append({title: name} | row(name))
+        except EngineError as error:
+            rows.append({title: name, "about": f"cannot be used: {error}"})
+    return rows
 
 
 def _about(thing: object) -> str:

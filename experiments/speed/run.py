@@ -111,7 +111,7 @@ def size_space(count: int) -> Numbers:
 
 
 def peak_memory(count: int) -> Numbers:
-    """Exact best-order peak of one serial block beside nine parallel ones, three layers each, against a plain search."""
+    """Exact best-order peak beside nine parallel blocks of three layers, against a plain search."""
     from fitness import figures
     from fitness.schedule import Step
     from spaces.munas import MunasSpace
@@ -254,7 +254,8 @@ def start_up(repeats: int) -> Numbers:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     program = (
-        "import sys; from engine.cli import main; main(['run', '--budget', '20', '--quiet', '--out', sys.argv[1]]); "
+        "import sys; from engine.cli import main; "
+        "main(['run', '--budget', '20', '--quiet', '--out', sys.argv[1]]); "
         "print('torch' in sys.modules)"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -336,8 +337,8 @@ def main() -> None:
         "",
         "    python experiments/speed/run.py",
         "",
-        f"One process, one core of {os.cpu_count()} ({platform.machine()}, Python {platform.python_version()}); shared "
-        "machines are noisy, so read times as +-30 % and ratios as what they are.",
+        f"One process, one core of {os.cpu_count()} ({platform.machine()}, Python {platform.python_version()}); "
+        "shared machines are noisy, so read times as +-30 % and ratios as what they are.",
         "",
     ]
     for name in options.parts or PARTS:

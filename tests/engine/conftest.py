@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -111,6 +112,15 @@ def records_of() -> Callable[[Path], list[dict[str, Any]]]:
 
 
 @pytest.fixture
+def tss_table() -> Path:
+    """The file of the NATS-Bench topology space's table."""
+    path = DATA / "nats_tss.csv"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    return path
+
+
+@pytest.fixture
 def small_run() -> Callable[[str], list[str]]:
     """Arguments of a run of sixty records in which a strategy does more than begin."""
 
@@ -121,3 +131,129 @@ def small_run() -> Callable[[str], list[str]]:
         return ["run", f"--strategy={strategy}", "--budget=60", "--open=4", "--seed=3", *chosen]
 
     return arguments
+
+
+# What another distribution may bring: a space of 4 x 3 x 2 networks, scores, and a strategy.
+PLUGIN = '''
+"""Goes through a space in the order of its choices."""
+
+import os
+
+from engine.records import Candidate
+from engine.strategies.base import Exhausted
+from spaces.layers import Conv, Dense, Flatten, ReLU
+from spaces.network import NetworkBuilder
+from spaces.space import Choice, Flag, Integer, Space
+
+
+class ToySpace(Space):
+    """One convolution."""
+
+    name, size = "toy", 24
+
+    def build(self, choose):
+        net = NetworkBuilder(self.channels_first)
+        width = choose("width", Integer(1, 4))
+        kernel = {"small": 1, "middle": 3, "large": 5}[choose("kernel", Choice("small", "middle", "large"))]
+        x = net.add(Conv(width, (kernel, kernel)), net.input)
+        if choose("relu", Flag(0.5)):
+            x = net.add(ReLU(), x)
+        return net.build(net.add(Dense(self.num_classes), net.add(Flatten(), x)))
+
+
+class Width:
+    """Channels of the first layer."""
+
+    name, direction, unit, needs = "width", "max", "channels", "network"
+
+    def __init__(self, power: int = 1):
+        self.power = power
+        self.name = "width" if power == 1 else f"width(power={power})"
+
+    def __call__(self, network):
+        return network.shapes[1][0] ** self.power
+
+
+class Deadly(Width):
+    """Ends the process for networks of three channels."""
+
+    name = "deadly"
+
+    def __init__(self):
+        pass
+
+    def __call__(self, network):
+        if network.shapes[1][0] == 3:
+            os._exit(7)
+        return network.shapes[1][0]
+
+
+class Moody:
+    """Goes wrong in a way of its own for every width."""
+
+    name, direction, unit, needs = "moody", "max", "", "network"
+
+    def __call__(self, network):
+        width = network.shapes[1][0]
+        if width == 1:
+            raise ValueError("one is\\n  not enough")
+        return {2: float("nan"), 3: None, 4: 10**400}[width]
+
+
+class Upwards(Width):
+    name, direction = "upwards", "up"
+
+    def __init__(self):
+        pass
+
+
+class InOrder:
+    max_objectives = None
+
+    def __init__(self, space, objectives, seed, population: int = 3):
+        self.asked, self.space = 0, space
+
+    def ask(self):
+        genotypes = list(self.space.enumerate())
+        if self.asked == len(genotypes):
+            raise Exhausted
+        self.asked += 1
+        return Candidate(self.asked - 1, genotypes[self.asked - 1])
+
+    def tell(self, record):
+        pass
+
+    def adopt(self, candidate):
+        self.asked += 1
+'''
+
+ENTRY_POINTS = """
+[nas_engine.spaces]
+toy = toy_plugin:ToySpace
+
+[nas_engine.fitness]
+width = toy_plugin:Width
+deadly = toy_plugin:Deadly
+moody = toy_plugin:Moody
+upwards = toy_plugin:Upwards
+absent = toy_plugin:Absent
+trace = toy_plugin:Width
+
+[nas_engine.strategies]
+in-order = toy_plugin:InOrder
+gone = no_such_module:Gone
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module of an installed distribution that adds a space, scores and strategies by entry points."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "toy_plugin.py").write_text(PLUGIN)
+    info = site / "toy_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(str(site))
+    yield importlib.import_module("toy_plugin")
+    sys.modules.pop("toy_plugin")

@@ -1,0 +1,220 @@
+"""What holds for every registered fitness on every registered space."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import math
+import pickle
+import random
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple, get_args
+
+import numpy
+import pytest
+
+from fitness import FITNESS
+from fitness.base import Direction, Fitness, Needs
+from fitness.table import Table
+from spaces import SPACES
+from spaces.errors import EngineError
+from spaces.network import Network
+from spaces.space import Genotype, Space
+
+torch = pytest.importorskip("torch")
+
+each_fitness = pytest.mark.parametrize("name", list(FITNESS))
+
+
+class Sample(NamedTuple):
+    """Members of a space, and what a fitness may be made with."""
+
+    space: Space
+    genotypes: list[Genotype]
+    parts: dict[str, object]
+
+    def create(self, name: str, **options: object) -> Fitness:
+        """A fitness; what its factory insists on is one of the parts, by the parameter's name."""
+        parameters = _parameters(name)
+        needed = {p.name: self.parts[p.name] for p in parameters.values() if p.default is inspect.Parameter.empty}
+        made = FITNESS.create(name, needed | options)
+        assert isinstance(made, Fitness)
+        return made
+
+    def subject(self, fitness: Fitness, genotype: Genotype) -> object:
+        """What the fitness asks to be given."""
+        if fitness.needs == "genotype":
+            return genotype
+        network = self.space.decode(genotype)
+        if fitness.needs == "network":
+            return network
+        from fitness.lower import lower
+
+        torch.manual_seed(0)
+        return lower(network)
+
+    def score(self, fitness: Fitness) -> list[float | None]:
+        """The scores of all members; None where there is none and an error says so."""
+        scores: list[float | None] = []
+        for genotype in self.genotypes:
+            try:
+                score = fitness(self.subject(fitness, genotype))
+            except EngineError:
+                scores.append(None)
+            else:
+                assert isinstance(score, int | float)
+                scores.append(score if math.isfinite(score) else None)
+        return scores
+
+
+def _parameters(name: str) -> dict[str, inspect.Parameter]:
+    factory = FITNESS.load(name)
+    assert callable(factory)
+    return dict(inspect.signature(factory).parameters)
+
+
+@pytest.fixture(scope="module", params=list(SPACES))
+def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    space, rng = SPACES.create(request.param, {}), Random(0)
+    assert isinstance(space, Space)
+    genotypes = [space.sample(rng) for _ in range(100)]
+    file = tmp_path_factory.mktemp("table") / "table.csv"
+    texts = dict.fromkeys(space.describe(genotype) for genotype in genotypes)
+    with file.open("w", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["index", "arch_str", "accuracy_pct"])
+        rows.writerows([index, text, rng.uniform(10, 90)] for index, text in enumerate(texts))
+    parts = {"column": "accuracy_pct", "table": Table.open(file), "describe": space.describe}
+    return Sample(space, genotypes, parts)
+
+
+@each_fitness
+def test_says_what_it_is(sample: Sample, name: str) -> None:
+    fitness = sample.create(name)
+    assert fitness.name.partition(":")[0] == name
+    assert fitness.direction in get_args(Direction)
+    assert fitness.needs in get_args(Needs)
+    assert fitness.unit
+    assert fitness.unit.strip() == fitness.unit
+    assert inspect.getdoc(FITNESS.load(name)), "shown by `engine list fitness`"
+
+
+@each_fitness
+def test_scores_are_finite_or_said_to_be_missing_and_the_same_twice(sample: Sample, name: str) -> None:
+    fitness = sample.create(name)
+    scores = sample.score(fitness)
+    assert any(score is not None for score in scores)
+    # A hundred networks lie between the first scoring of one and its second: no cache remembers it so long.
+    assert sample.score(fitness) == scores
+    assert sample.score(sample.create(name)) == scores
+    assert sample.score(pickle.loads(pickle.dumps(fitness))) == scores
+    if getattr(fitness, "positive", False):
+        assert all(score is None or score >= 0 for score in scores)
+
+
+@each_fitness
+def test_networks_are_left_as_they_were(sample: Sample, name: str) -> None:
+    fitness = sample.create(name)
+    for genotype in sample.genotypes[:10]:
+        choices, network = list(genotype.items()), sample.space.decode(genotype)
+        before = network.to_json(), network.key, network.nodes
+        try:
+            fitness(sample.subject(fitness, genotype))
+        except EngineError:
+            pass
+        assert (network.to_json(), network.key, network.nodes) == before
+        assert Network.from_json(before[0]).key == network.key
+        assert list(genotype.items()) == choices
+
+
+@each_fitness
+def test_modules_are_left_as_they_were(sample: Sample, name: str) -> None:
+    fitness = sample.create(name)
+    for genotype in sample.genotypes[:3]:
+        subject = sample.subject(fitness, genotype)
+        if not isinstance(subject, torch.nn.Module):
+            pytest.skip(f"{name} is given the {fitness.needs}, not a module")
+        before = {key: value.clone() for key, value in subject.state_dict().items()}
+        modes = [module.training for module in subject.modules()]
+        hooks = [len(module._forward_hooks) for module in subject.modules()]
+        fitness(subject)
+        assert all(torch.equal(value, before[key]) for key, value in subject.state_dict().items())
+        assert [module.training for module in subject.modules()] == modes
+        assert [len(module._forward_hooks) for module in subject.modules()] == hooks
+        assert all(parameter.grad is None for parameter in subject.parameters())
+
+
+@each_fitness
+def test_global_state_is_left_as_found(sample: Sample, name: str) -> None:
+    fitness = sample.create(name)
+    random.seed(1)
+    numpy.random.seed(1)
+    torch.manual_seed(1)
+    subjects = [sample.subject(fitness, genotype) for genotype in sample.genotypes[:5]]
+    before = _global_state()
+    for subject in subjects:
+        try:
+            fitness(subject)
+        except EngineError:
+            pass
+        assert _global_state() == before
+
+
+def _global_state() -> tuple[Any, ...]:
+    backends = torch.backends
+    return (
+        random.getstate(),
+        [part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state()],
+        torch.get_rng_state().tolist(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        (backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.enabled),
+        numpy.geterr(),
+    )
+
+
+@each_fitness
+def test_networks_of_one_key_share_their_score(
+    sample: Sample, name: str, rewrite: Callable[[Network, Random], Network]
+) -> None:
+    fitness, rng = sample.create(name), Random(1)
+    if fitness.needs != "network":
+        pytest.skip(f"{name} is given the {fitness.needs}, not the network")
+    rewritten = [rewrite(sample.space.decode(genotype), rng) for genotype in sample.genotypes]
+    scores = sample.score(fitness)  # between, so that nothing is answered from a cache
+    assert [fitness(network) for network in rewritten] == scores
+
+
+@each_fitness
+def test_live_scores_never_exceed_plain_ones(sample: Sample, name: str) -> None:
+    if "live" not in _parameters(name):
+        pytest.skip(f"{name} has no live option")
+    plain, live = sample.create(name), sample.create(name, live=True)
+    assert (live.direction, live.unit, live.needs) == (plain.direction, plain.unit, plain.needs)
+    assert live.name == f"{plain.name}(live=true)"
+    assert sample.create(name, live=False).name == plain.name
+    if plain.unit == "bytes":
+        return  # another graph has another order, and a greedy plan of less can need more
+    for score, live_score in zip(sample.score(plain), sample.score(live), strict=True):
+        assert score is not None
+        assert live_score is not None
+        assert live_score <= score or live_score == pytest.approx(score, rel=1e-12)
+
+
+def test_every_name_says_what_it_computes(sample: Sample) -> None:
+    names = []
+    for name in FITNESS:
+        names.append(sample.create(name).name)
+        if "live" in _parameters(name):
+            names.append(sample.create(name, live=True).name)
+    assert len(names) == len(set(names))
+
+
+def test_tables_written_for_one_space_serve_it(sample: Sample, tmp_path: Path) -> None:
+    table = sample.parts["table"]
+    assert isinstance(table, Table)
+    assert {sample.space.parse(text) for text in table.architectures} == set(sample.genotypes)

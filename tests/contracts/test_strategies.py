@@ -1,0 +1,316 @@
+"""What holds for every registered strategy: pure in its seed and the calls, whatever the answers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+from engine.api import resume, search
+from engine.config import RunConfig
+from engine.records import Candidate, Record
+from engine.setup import Setup
+from engine.strategies import STRATEGIES
+from engine.strategies.base import Strategy
+from spaces import SPACES
+from spaces.errors import UsageError
+from spaces.layers import Dense
+from spaces.network import Network, NetworkBuilder
+from spaces.space import Choose, Integer, Space
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"population": 6, "tournament": 3}  # so that children are made early; given to whoever takes them
+Answer = Callable[[Record], Record]
+
+each_strategy = pytest.mark.parametrize("strategy", list(STRATEGIES))
+each_space = pytest.mark.parametrize("space", list(SPACES))
+
+
+def _options(strategy: str) -> dict[str, int]:
+    factory = STRATEGIES.load(strategy)
+    assert callable(factory)
+    return {name: value for name, value in SMALL.items() if name in inspect.signature(factory).parameters}
+
+
+def _setup(strategy: str, space: str = "munas", seed: int = 0) -> Setup:
+    config = RunConfig(space=space, strategy=strategy, fitness="trace+gdf", seed=seed, **_options(strategy))  # type: ignore[arg-type]
+    return Setup(config)
+
+
+def _drive(
+    setup: Setup,
+    asks: int,
+    open_asks: int,
+    known: Sequence[Record] = (),
+    answer: Answer = lambda record: record,
+) -> list[Record]:
+    """Keep asks open and tell in their order; of known records, adopt the candidates and tell what is known."""
+    strategy, evaluate = setup.strategy(), setup.evaluator
+    pending: deque[Candidate] = deque()
+    told: list[Record] = []
+    asked = 0
+    while len(told) < asks:
+        while asked < asks and len(pending) < open_asks:
+            if asked < len(known):
+                candidate = known[asked].candidate
+                strategy.adopt(candidate)
+            else:
+                candidate = strategy.ask()
+            assert candidate.number == asked
+            pending.append(candidate)
+            asked += 1
+        candidate = pending.popleft()
+        if candidate.number < len(known):
+            record = known[candidate.number]
+        else:
+            record = answer(_record(setup, evaluate, candidate))
+        strategy.tell(record)
+        told.append(record)
+    return told
+
+
+def _record(setup: Setup, evaluate: Any, candidate: Candidate) -> Record:
+    outcome = evaluate(candidate.genotype)
+    key = setup.space.decode(candidate.genotype).key
+    number, genotype, parent = candidate
+    return Record(number, genotype, parent, key, outcome.scores, outcome.status, outcome.reason, False, 0.0)
+
+
+def _asked(records: list[Record]) -> list[tuple[Any, ...]]:
+    return [(r.number, list(r.genotype.items()), r.parent) for r in records]
+
+
+# --- the sequence -----------------------------------------------------------------------------------
+
+
+@each_strategy
+@each_space
+def test_a_seed_names_a_sequence_of_members(strategy: str, space: str) -> None:
+    setup = _setup(strategy, space)
+    first = _drive(setup, 24, open_asks=3)
+    assert _asked(_drive(_setup(strategy, space), 24, open_asks=3)) == _asked(first)
+    assert _asked(_drive(_setup(strategy, space, seed=1), 24, open_asks=3)) != _asked(first)
+    fresh = SPACES.create(space, {})
+    assert isinstance(fresh, Space)
+    for record in first:
+        assert fresh.decode(record.genotype).key == record.key
+        assert all(type(value) in (int, str, bool) for value in record.genotype.values())
+
+
+@each_strategy
+def test_parents_are_records_told_before(strategy: str) -> None:
+    open_asks = 4
+    for record in _drive(_setup(strategy), 40, open_asks):
+        assert record.parent is None or record.parent <= record.number - open_asks
+
+
+@each_strategy
+@pytest.mark.parametrize("open_asks", [1, 3, 8])
+def test_resuming_at_any_point_goes_on_as_if_nothing_had_happened(strategy: str, open_asks: int) -> None:
+    whole = _drive(_setup(strategy), 30, open_asks)
+    for cut in (0, 1, 5, 9, 16, 29, 30):
+        resumed = _drive(_setup(strategy), 30, open_asks, known=whole[:cut])
+        assert _asked(resumed) == _asked(whole)
+        assert [record.key for record in resumed] == [record.key for record in whole]
+
+
+@each_strategy
+def test_asks_depend_on_what_was_told_when_and_not_on_what_is_told_later(strategy: str) -> None:
+    one, other = _setup(strategy).strategy(), _setup(strategy).strategy()
+    setup = _setup(strategy)
+    first = [one.ask() for _ in range(6)]
+    assert [other.ask() for _ in range(6)] == first
+    for candidate in first:
+        one.tell(_record(setup, setup.evaluator, candidate))
+    assert other.ask().number == one.ask().number == 6
+    for candidate in first:
+        other.tell(_record(setup, setup.evaluator, candidate))
+    assert other.ask().number == one.ask().number == 7
+
+
+@each_strategy
+def test_many_asks_may_be_open_before_the_first_answer(strategy: str) -> None:
+    setup = _setup(strategy)
+    made: Strategy = setup.strategy()
+    candidates = [made.ask() for _ in range(20)]
+    assert [candidate.number for candidate in candidates] == list(range(20))
+    assert len({candidate.genotype for candidate in candidates}) > 15
+    for candidate in candidates:
+        made.tell(_record(setup, setup.evaluator, candidate))
+    assert made.ask().number == 20
+
+
+# --- bad answers ------------------------------------------------------------------------------------
+
+
+def _failed(record: Record) -> Record:
+    return record._replace(status="failed", reason="trace raised ValueError: no", scores={})
+
+
+def _infeasible(record: Record) -> Record:
+    return record._replace(status="infeasible", reason="flash_bytes is 9; bound flash_bytes<=8")
+
+
+@each_strategy
+def test_failed_and_infeasible_records_are_survived(strategy: str) -> None:
+    def spoil(record: Record) -> Record:
+        return (record, _failed(record), _infeasible(record), record)[record.number % 4]
+
+    records = _drive(_setup(strategy), 40, 3, answer=spoil)
+    assert {record.status for record in records} == {"ok", "failed", "infeasible"}
+    for cut in (2, 13, 30):
+        assert _asked(_drive(_setup(strategy), 40, 3, known=records[:cut], answer=spoil)) == _asked(records)
+
+
+@each_strategy
+@pytest.mark.parametrize("spoil", [_failed, _infeasible])
+def test_a_run_in_which_nothing_succeeds_goes_on(strategy: str, spoil: Answer) -> None:
+    assert len(_drive(_setup(strategy), 40, 3, answer=spoil)) == 40
+
+
+@each_strategy
+def test_parents_are_never_bad_records(strategy: str) -> None:
+    records = _drive(_setup(strategy), 60, 2, answer=lambda r: _failed(r) if r.number % 2 else r)
+    assert all(records[record.parent].status == "ok" for record in records if record.parent is not None)
+
+
+# --- global state -----------------------------------------------------------------------------------
+
+
+@each_strategy
+def test_global_generators_are_neither_read_nor_changed(strategy: str) -> None:
+    random.seed(1)
+    numpy.random.seed(1)
+    states = random.getstate(), numpy.random.get_state()[1].tolist()
+    first = _drive(_setup(strategy), 24, 3)
+    assert (random.getstate(), numpy.random.get_state()[1].tolist()) == states
+    random.seed(2)
+    numpy.random.seed(2)
+    assert _asked(_drive(_setup(strategy), 24, 3)) == _asked(first)
+
+
+# --- whole runs -------------------------------------------------------------------------------------
+
+
+def _comparable(record: Record) -> dict[str, object]:
+    return record.to_dict() | {"seconds": None}
+
+
+def _search(strategy: str, **arguments: Any) -> list[dict[str, object]]:
+    result = search("munas", strategy, **{"budget": 30, "open": 4, "seed": 5} | _options(strategy) | arguments)
+    return [_comparable(record) for record in result.records]
+
+
+@each_strategy
+@pytest.mark.parametrize("open_asks", [1, 3, 8])
+def test_a_run_cut_off_anywhere_is_resumed_to_the_same_records(
+    strategy: str, open_asks: int, tmp_path: Path
+) -> None:
+    whole = _search(strategy, open=open_asks, out=tmp_path / "whole")
+    lines = (tmp_path / "whole" / "records.jsonl").read_bytes().splitlines(keepends=True)
+    for cut in (0, 3, 11, 20, 29):
+        folder = tmp_path / f"cut{cut}"
+        shutil.copytree(tmp_path / "whole", folder)
+        torn = lines[cut][: len(lines[cut]) // 2]
+        (folder / "records.jsonl").write_bytes(b"".join(lines[:cut]) + torn)
+        assert [_comparable(record) for record in resume(folder).records] == whole
+
+
+@each_strategy
+def test_another_process_with_another_hash_seed_makes_the_same_records(strategy: str, tmp_path: Path) -> None:
+    program = (
+        "import sys, json\n"
+        "from engine.api import search\n"
+        "result = search('munas', sys.argv[1], budget=30, open=4, seed=5, **json.loads(sys.argv[2]))\n"
+        "print(json.dumps([r.to_dict() | {'seconds': None} for r in result.records]))\n"
+    )
+    made = []
+    for hash_seed in ("1", "31337"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, strategy, json.dumps(_options(strategy))],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        made.append(json.loads(done.stdout))
+    assert made[0] == made[1] == json.loads(json.dumps(_search(strategy)))
+
+
+class _Flaky:
+    """A score of one's own that often has no value."""
+
+    name, direction, unit, needs = "flaky", "max", "", "network"
+
+    def __call__(self, network: Network) -> float:
+        if int(network.key[0], 16) < 4:
+            raise ZeroDivisionError("no value")
+        return float("nan") if int(network.key[0], 16) < 8 else len(network)
+
+
+@each_strategy
+def test_runs_with_failing_scores_and_bounds_reach_their_budget(strategy: str) -> None:
+    result = search(
+        "munas", strategy, _Flaky(), bounds=["depth<=20"], budget=60, open=3, seed=1, **_options(strategy)  # type: ignore[arg-type]
+    )
+    statuses = {status: [r for r in result.records if r.status == status] for status in ("ok", "infeasible", "failed")}
+    assert len(result.records) == 60
+    assert all(statuses.values())
+    assert {record.reason for record in statuses["failed"]} == {
+        "flaky raised ZeroDivisionError: no value",
+        "flaky is nan",
+    }
+    assert all("flaky" not in record.scores for record in statuses["failed"])
+    assert result.best.status == "ok"
+
+
+class _Tiny(Space):
+    """Four networks."""
+
+    name = "tiny"
+    size = 4
+
+    def build(self, choose: Choose) -> Network:
+        net = NetworkBuilder((3,))
+        return net.build(net.add(Dense(int(choose("units", Integer(1, 4)))), net.input))
+
+
+@each_strategy
+def test_a_space_smaller_than_the_budget_comes_to_an_end(strategy: str) -> None:
+    result = search(_Tiny(), strategy, "params", target="none", budget=30, open=3, **_options(strategy))
+    assert len({record.key for record in result.records}) <= 4
+    assert len(result.records) == 30 or (result.exhausted and len(result.records) == 4)
+    assert result.best.genotype["units"] == 4
+
+
+@each_strategy
+def test_several_objectives_are_pursued_or_refused(strategy: str) -> None:
+    objectives = ["trace", "flash_bytes:min"]
+    most = _setup(strategy).strategy().max_objectives
+    if most is not None and most < 2:
+        with pytest.raises(UsageError, match="at most"):
+            _search(strategy, objectives=objectives)
+    else:
+        assert len(_search(strategy, objectives=objectives)) == 30
+
+
+@each_strategy
+def test_options_are_checked(strategy: str) -> None:
+    with pytest.raises(UsageError):
+        STRATEGIES.create(strategy, {"no_such_option": 1})
+    for name in _options(strategy):
+        with pytest.raises(UsageError, match=name):
+            search("munas", strategy, budget=3, **{name: 0})  # type: ignore[arg-type]
