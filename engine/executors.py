@@ -10,10 +10,11 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
@@ -86,7 +87,9 @@ class Pooled:
             RunError: They do not even start.
         """
         try:
-            return self._executor.submit(_complain).result()
+            with _uninterrupted():
+                started = self._executor.submit(_complain)
+            return started.result()
         except BrokenExecutor as error:
             raise RunError(
                 "the worker processes ended while starting, see above; a script has to search under "
@@ -127,7 +130,8 @@ class Pooled:
         self._executor = self._make()
 
     def _submit(self, ticket: Ticket) -> None:
-        ticket.future = self._executor.submit(_evaluate, ticket.genotype.to_dict(), ticket.known)
+        with _uninterrupted():
+            ticket.future = self._executor.submit(_evaluate, ticket.genotype.to_dict(), ticket.known)
 
     def _retry(self, ticket: Ticket) -> Outcome:
         self._renew()
@@ -153,11 +157,12 @@ class _Workers(ProcessPoolExecutor):
         super().__init__(count, context, initializer=_receive, initargs=(cargo, self._receiver))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As usual; without waiting, the workers end at once."""
-        super().shutdown(wait, cancel_futures=cancel_futures)
+        """As usual; without waiting for calls under way, the workers end at once."""
+        if not wait:
+            self._sender.close()
+        super().shutdown(cancel_futures=cancel_futures)  # waiting, lest Python's own end meets half of this one
         self._sender.close()
-        if wait:
-            self._receiver.close()
+        self._receiver.close()
 
 
 def evaluations(evaluator: Evaluator, workers: int) -> Evaluations:
@@ -173,6 +178,7 @@ def evaluations(evaluator: Evaluator, workers: int) -> Evaluations:
         cargo = pickle.dumps(evaluator)
     except Exception as error:  # pickling runs the scores' own code
         raise _unsendable(workers, f"{error}") from error
+    _start_server()
     pooled = Pooled(lambda: _Workers(workers, cargo))
     try:
         complaint = pooled.complaint()
@@ -183,6 +189,23 @@ def evaluations(evaluator: Evaluator, workers: int) -> Evaluations:
         pooled.close()
         raise _unsendable(workers, complaint)
     return pooled
+
+
+def _start_server() -> None:
+    """Start the server that forks workers, deaf to Ctrl-C from the first: that is for this process alone."""
+    resource_tracker.ensure_running()  # comes first because it ends by letting interrupts through
+    with _uninterrupted():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a process is started: one started by half complains about its missing parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _unsendable(workers: int, why: str) -> UsageError:

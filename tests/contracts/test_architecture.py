@@ -135,7 +135,9 @@ def _loaded(program: str, folder: Path) -> set[str]:
         "from engine.cli import main\nassert main([]) == 0",
         "from engine.cli import main\nassert main(['run', '--no-such-flag']) == 2",
     ],
-    ids=lambda program: program.splitlines()[-1].removeprefix("with __import__('contextlib').suppress(SystemExit): "),
+    ids=lambda program: program.splitlines()[-1].removeprefix(
+        "with __import__('contextlib').suppress(SystemExit): "
+    ),
 )
 def test_help_loads_nothing_heavy(program: str, tmp_path: Path) -> None:
     assert not _loaded(program, tmp_path) & set(HEAVY)

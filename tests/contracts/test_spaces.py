@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from random import Random
 
 import numpy
@@ -284,7 +285,7 @@ def test_samples_and_moves_depend_on_the_given_generator_only(make_space: MakeSp
         space, rng = make_space(), Random(seed)
         made = [space.sample(rng) for _ in range(20)]
         made += [space.mutate(genotype, rng) for genotype in made]
-        made += [space.crossover(one, other, rng) for one, other in zip(made, made[1:], strict=False)]
+        made += [space.crossover(one, other, rng) for one, other in pairwise(made)]
         return [*made, *(space.repair({}, rng) for _ in range(5))]
 
     random.seed(1)

@@ -118,9 +118,9 @@ def test_parents_are_records_told_before(strategy: str) -> None:
 @each_strategy
 @pytest.mark.parametrize("open_asks", [1, 3, 8])
 def test_resuming_at_any_point_goes_on_as_if_nothing_had_happened(strategy: str, open_asks: int) -> None:
-    whole = _drive(_setup(strategy), 30, open_asks)
-    for cut in (0, 1, 5, 9, 16, 29, 30):
-        resumed = _drive(_setup(strategy), 30, open_asks, known=whole[:cut])
+    whole = _drive(_setup(strategy), 24, open_asks)
+    for cut in (1, 5, 9, 16, 23, 24):
+        resumed = _drive(_setup(strategy), 24, open_asks, known=whole[:cut])
         assert _asked(resumed) == _asked(whole)
         assert [record.key for record in resumed] == [record.key for record in whole]
 
@@ -169,7 +169,7 @@ def test_failed_and_infeasible_records_are_survived(strategy: str) -> None:
 
     records = _drive(_setup(strategy), 40, 3, answer=spoil)
     assert {record.status for record in records} == {"ok", "failed", "infeasible"}
-    for cut in (2, 13, 30):
+    for cut in (2, 30):
         assert _asked(_drive(_setup(strategy), 40, 3, known=records[:cut], answer=spoil)) == _asked(records)
 
 
@@ -181,7 +181,7 @@ def test_a_run_in_which_nothing_succeeds_goes_on(strategy: str, spoil: Answer) -
 
 @each_strategy
 def test_parents_are_never_bad_records(strategy: str) -> None:
-    records = _drive(_setup(strategy), 60, 2, answer=lambda r: _failed(r) if r.number % 2 else r)
+    records = _drive(_setup(strategy), 40, 2, answer=lambda r: _failed(r) if r.number % 2 else r)
     assert all(records[record.parent].status == "ok" for record in records if record.parent is not None)
 
 
@@ -219,7 +219,7 @@ def test_a_run_cut_off_anywhere_is_resumed_to_the_same_records(
 ) -> None:
     whole = _search(strategy, open=open_asks, out=tmp_path / "whole")
     lines = (tmp_path / "whole" / "records.jsonl").read_bytes().splitlines(keepends=True)
-    for cut in (0, 3, 11, 20, 29):
+    for cut in (0, 3, 17, 29):
         folder = tmp_path / f"cut{cut}"
         shutil.copytree(tmp_path / "whole", folder)
         torn = lines[cut][: len(lines[cut]) // 2]
@@ -264,10 +264,19 @@ class _Flaky:
 @each_strategy
 def test_runs_with_failing_scores_and_bounds_reach_their_budget(strategy: str) -> None:
     result = search(
-        "munas", strategy, _Flaky(), bounds=["depth<=20"], budget=60, open=3, seed=1, **_options(strategy)  # type: ignore[arg-type]
+        "munas",
+        strategy,
+        _Flaky(),
+        bounds=["depth<=20"],
+        budget=40,
+        open=3,
+        seed=1,
+        **_options(strategy),  # type: ignore[arg-type]
     )
-    statuses = {status: [r for r in result.records if r.status == status] for status in ("ok", "infeasible", "failed")}
-    assert len(result.records) == 60
+    statuses = {
+        status: [r for r in result.records if r.status == status] for status in ("ok", "infeasible", "failed")
+    }
+    assert len(result.records) == 40
     assert all(statuses.values())
     assert {record.reason for record in statuses["failed"]} == {
         "flaky raised ZeroDivisionError: no value",

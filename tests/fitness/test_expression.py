@@ -77,7 +77,15 @@ def test_terms_and_options(text: str, terms: list[Term]) -> None:
     [
         *("", "+", "trace+", "+trace", "trace++gdf", "trace gdf", "trace-gdf", "trace*gdf", "3", "(trace)", "()"),
         *("trace(", "trace(live=true", "trace)", "trace(live)", "trace(=1)", "trace(live=)", "trace(live=1,)"),
-        *("trace(1=2)", "trace(a=1)(b=2)", "trace(a=1)gdf", "trace(a=1,a=2)", "tr@ce", "gdf(mu=nan)", "gdf(mu=inf)"),
+        *(
+            "trace(1=2)",
+            "trace(a=1)(b=2)",
+            "trace(a=1)gdf",
+            "trace(a=1,a=2)",
+            "tr@ce",
+            "gdf(mu=nan)",
+            "gdf(mu=inf)",
+        ),
         *("gdf(mu=-inf)", "gdf(mu=1e999)", "gdf(mu=NaN)", "nan", "trace+nan", "1e5", "trace,gdf", "täglich+"),
     ],
 )
@@ -91,7 +99,7 @@ def test_malformed_expressions_are_refused_in_one_line(text: str) -> None:
 def test_messages_show_where_reading_stopped() -> None:
     with pytest.raises(UsageError, match=r"'\*' at position 6; expected '\+' or the end"):
         parse("trace*gdf")
-    with pytest.raises(UsageError, match=r"the end at position 17; expected '\)'"):
+    with pytest.raises(UsageError, match=r"the end at position 16; expected '\)'"):
         parse("trace(live=true")
     with pytest.raises(UsageError, match="option 'mu' is given twice"):
         parse("gdf(mu=1,mu=2)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import cosh, exp, log, pi, sqrt
 
 import pytest
@@ -45,7 +46,7 @@ def test_starts_at_one_falls_smoothly_and_reaches_zero(kind: str) -> None:
     assert factors[0] == 1
     assert all(factor == 1 for size, factor in zip(sizes, factors, strict=True) if size <= transition * MB)
     beyond = [factor for size, factor in zip(sizes, factors, strict=True) if size > transition * MB]
-    assert all(a > b for a, b in zip(beyond, beyond[1:], strict=False))
+    assert all(a > b for a, b in pairwise(beyond))
     assert 0 < factors[-1] < 1e-5
     # Neither a jump nor a kink at the transition: the factor is one and its slope zero there.
     step = 10
@@ -75,6 +76,19 @@ def test_literal_equations_are_densities_that_jump_at_the_transition() -> None:
     assert hsdf(0.2 * MB) == pytest.approx(0.5)
     rdf = penalty("rdf", {"literal": True})
     assert rdf(0.4 * MB) == pytest.approx(0.4 / 0.04 * exp(-2))
+
+
+def test_order_of_options_does_not_matter() -> None:
+    shifted = {"literal": True, "mu": 0.1}
+    assert penalty("rdf", shifted) == penalty("rdf", dict(reversed(shifted.items())))
+
+
+@pytest.mark.parametrize("kind", PENALTY_NAMES)
+@pytest.mark.parametrize("literal", [True, False])
+def test_a_network_of_one_weight_has_a_factor(kind: str, literal: bool) -> None:
+    for options in ({}, {"mu": 0.0}):
+        if kind != "rdf" or literal or not options:
+            assert 0 <= penalty(kind, {"literal": literal} | options)(1) <= 1
 
 
 def test_without_a_target_size_is_one_byte_per_parameter() -> None:

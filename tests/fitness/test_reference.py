@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import exp, inf, log, nan
 from random import Random
 
@@ -30,7 +31,7 @@ def _samples() -> list[list[float]]:
 
 @pytest.mark.parametrize("sample", _samples(), ids=len)
 def test_quantiles_at_and_between_sample_points(sample: list[float]) -> None:
-    """q = (number below + 1/2) / (n + 1) at a sample point, linear in q between two."""
+    """At a sample point q = (number below + 1/2) / (n + 1), between two it is linear."""
     quantiles = Quantiles("score", sample)
     points = numpy.unique(sample)
     q = numpy.array([(sum(value < point for value in sample) + 0.5) / (len(sample) + 1) for point in points])
@@ -44,7 +45,7 @@ def test_quantiles_rise_strictly_everywhere(sample: list[float]) -> None:
     low, high = min(sample), max(sample)
     width = high - low
     at = [quantiles.log_q(float(x)) for x in numpy.linspace(low - 3 * width, high + 3 * width, 2001)]
-    assert all(a < b for a, b in zip(at, at[1:], strict=False))
+    assert all(a < b for a, b in pairwise(at))
 
 
 def test_beyond_the_ends_the_slope_is_that_of_the_outer_tenth() -> None:

@@ -100,7 +100,9 @@ def test_planner_and_liveness_on_networks(networks: Networks, name: str) -> None
 
 
 @pytest.mark.parametrize("name", list(SPACES))
-def test_arena_is_at_least_the_liveness_bound_and_that_at_least_the_best_order(networks: Networks, name: str) -> None:
+def test_arena_is_at_least_the_liveness_bound_and_that_at_least_the_best_order(
+    networks: Networks, name: str
+) -> None:
     for network in networks(name, 200):
         live = figures.peak_live_bytes(network)
         assert figures.peak_ram_bytes(network) >= live

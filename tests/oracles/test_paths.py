@@ -36,7 +36,9 @@ def _random_network(rng: Random) -> Network:
             case 3 if min(shape[1:]) > 2:
                 made = builder.add(Pool("max", (2, 2), (2, 2)), source)
             case 4 | 5:
-                made = builder.add(Conv(rng.choice([1, 2, 4]), (3, 3), padding=(1, 1), bias=rng.random() < 0.5), source)
+                made = builder.add(
+                    Conv(rng.choice([1, 2, 4]), (3, 3), padding=(1, 1), bias=rng.random() < 0.5), source
+                )
             case _:
                 made = builder.add(Add(), *rng.choices(nodes, k=rng.randint(2, 3)))
         same_shape.setdefault(builder.shape(made), []).append(made)

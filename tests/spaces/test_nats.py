@@ -77,7 +77,7 @@ def test_enumeration_is_lexicographic() -> None:
 
 
 def test_topology_networks_are_stem_three_stages_of_five_cells_and_classifier() -> None:
-    """NAS-Bench-201: 3x3 stem to 16 channels, 5 cells each at 16, 32 and 64, residual blocks of stride 2 between."""
+    """NAS-Bench-201: 3x3 stem to 16 channels, 5 cells each at 16, 32, 64, residual blocks of stride 2 between."""
     network = NatsTss().decode(_cell("nor_conv_3x3"))
     convs = [(op, network.shapes[i]) for i, op in enumerate(network.ops) if isinstance(op, Conv)]
     expected = Counter({(Conv(16, (3, 3), padding=(1, 1), bias=False), (16, 32, 32)): 1 + 30})

@@ -149,7 +149,11 @@ def test_sums_need_equal_channels_and_vectors_equal_lengths() -> None:
         builder.add(Add(), builder.input, flat)
     with pytest.raises(ShapeError, match="equal lengths"):
         builder.add(Add(), flat, builder.add(Dense(3), flat))
-    assert builder.shape(builder.add(Add(), builder.input, builder.add(Conv(3, (3, 3)), builder.input))) == (3, 8, 8)
+    assert builder.shape(builder.add(Add(), builder.input, builder.add(Conv(3, (3, 3)), builder.input))) == (
+        3,
+        8,
+        8,
+    )
 
 
 def test_layers_that_want_maps_refuse_vectors() -> None:

@@ -59,9 +59,7 @@ def test_what_zero_blocks_is_dropped() -> None:
         dead = net.add(Conv(4, (3, 3), padding=(1, 1)), net.add(Zero(), net.input))
         return net.add(ReLU(), net.add(Add(), dead, net.add(Conv(4, (1, 1)), net.input)))
 
-    assert _built(blocked).simplified() == _built(
-        lambda net: net.add(ReLU(), net.add(Conv(4, (1, 1)), net.input))
-    )
+    assert _built(blocked).simplified() == _built(lambda net: net.add(ReLU(), net.add(Conv(4, (1, 1)), net.input)))
 
 
 def test_a_network_through_which_nothing_passes_is_one_zero_whatever_its_size() -> None:
