@@ -33,7 +33,7 @@ class Objective:
 
     def merit(self, scores: Mapping[str, float]) -> float:
         """The number strategies see: larger is better."""
-        merit = self.expression.merit(scores)
+        merit = float(self.expression.merit(scores))
         return merit if self.direction == "max" else -merit
 
 
