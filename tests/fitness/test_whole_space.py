@@ -20,8 +20,7 @@ from spaces.space import Space
 Rows = list[dict[str, str]]
 Figure = Callable[[Network], float]
 ADDITIVE_FIGURES: tuple[Figure, ...] = (
-    *(figures.params, figures.macs, figures.n_relu, figures.aleph, figures.model_bytes, figures.flash_bytes),
-    *(figures.log_capacity, Trace()),
+    *(figures.params, figures.macs, figures.flash_bytes, figures.aleph, figures.log_capacity, Trace()),
 )
 
 

@@ -53,7 +53,7 @@ def _output(network: Network, seed: int = 0) -> torch.Tensor:
 
 def test_live_and_simplified_networks_of_every_space_compute_the_same(space: Space) -> None:
     rng = Random(0)
-    for _ in range(12):
+    for _ in range(8):
         network = space.decode(space.sample(rng))
         if any(isinstance(op, Zero) for op in network.simplified().ops):
             continue  # nothing passes; only the classifier's shift is left of it
@@ -68,11 +68,11 @@ def test_cells_of_equal_form_compute_the_same_and_others_do_not() -> None:
     mates: dict[str, list[str]] = {}
     texts = [space.describe(genotype) for genotype in space.enumerate()]
     rng.shuffle(texts)
-    for text in texts[:700]:
+    for text in texts[:250]:
         mates.setdefault(space.decode(space.parse(text)).simplified().key, []).append(text)
     pairs = [group[:2] for group in mates.values() if len(group) > 1]
-    pairs = [pair for pair in pairs if not _is_blocked(space.decode(space.parse(pair[0])))][:12]
-    assert len(pairs) == 12
+    pairs = [pair for pair in pairs if not _is_blocked(space.decode(space.parse(pair[0])))][:5]
+    assert len(pairs) == 5
     for pair in pairs:
         one, other = (space.decode(space.parse(text)) for text in pair)
         assert one.key != other.key
