@@ -242,6 +242,7 @@ def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
     if len(front.objectives) < 2:
         raise UsageError("a picture needs two objectives; give --objective twice")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     x, y = front.objectives[1], front.objectives[0]
     cloud = [
@@ -261,6 +262,8 @@ def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
     )
     axes.set_xlabel(f"{x.text} ({'smaller' if x.direction == 'min' else 'larger'} is better)")
     axes.set_ylabel(f"{y.text} ({'smaller' if y.direction == 'min' else 'larger'} is better)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(EngFormatter())
     axes.legend(loc="best", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     try:
