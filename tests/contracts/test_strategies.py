@@ -119,7 +119,7 @@ def test_parents_are_records_told_before(strategy: str) -> None:
 @pytest.mark.parametrize("open_asks", [1, 3, 8])
 def test_resuming_at_any_point_goes_on_as_if_nothing_had_happened(strategy: str, open_asks: int) -> None:
     whole = _drive(_setup(strategy), 24, open_asks)
-    for cut in (1, 5, 9, 16, 23, 24):
+    for cut in (1, 9, 20):
         resumed = _drive(_setup(strategy), 24, open_asks, known=whole[:cut])
         assert _asked(resumed) == _asked(whole)
         assert [record.key for record in resumed] == [record.key for record in whole]
@@ -176,7 +176,7 @@ def test_failed_and_infeasible_records_are_survived(strategy: str) -> None:
 @each_strategy
 @pytest.mark.parametrize("spoil", [_failed, _infeasible])
 def test_a_run_in_which_nothing_succeeds_goes_on(strategy: str, spoil: Answer) -> None:
-    assert len(_drive(_setup(strategy), 40, 3, answer=spoil)) == 40
+    assert len(_drive(_setup(strategy), 30, 3, answer=spoil)) == 30
 
 
 @each_strategy
@@ -219,7 +219,7 @@ def test_a_run_cut_off_anywhere_is_resumed_to_the_same_records(
 ) -> None:
     whole = _search(strategy, open=open_asks, out=tmp_path / "whole")
     lines = (tmp_path / "whole" / "records.jsonl").read_bytes().splitlines(keepends=True)
-    for cut in (0, 3, 17, 29):
+    for cut in (0, 17):
         folder = tmp_path / f"cut{cut}"
         shutil.copytree(tmp_path / "whole", folder)
         torn = lines[cut][: len(lines[cut]) // 2]

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,17 +121,31 @@ def tss_table() -> Path:
     return path
 
 
-@pytest.fixture
-def small_run() -> Callable[[str], list[str]]:
+@pytest.fixture(scope="session")
+def small_run() -> Callable[..., list[str]]:
     """Arguments of a run of sixty records in which a strategy does more than begin."""
 
-    def arguments(strategy: str) -> list[str]:
+    def arguments(strategy: str, *more: str) -> list[str]:
         options = ["--population=10", "--tournament=3"]
         taken = signature(STRATEGIES.load(strategy)).parameters  # type: ignore[arg-type]
         chosen = [option for option in options if option[2:].partition("=")[0] in taken]
-        return ["run", f"--strategy={strategy}", "--budget=60", "--open=4", "--seed=3", *chosen]
+        problem = ["--space=nats-sss", "--bound=params<=250000", "--budget=60", "--open=4", "--seed=3"]
+        return ["run", f"--strategy={strategy}", *problem, *chosen, *more]
 
     return arguments
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], Path]:
+    """The run of a command that nothing interrupts, made once."""
+
+    @cache
+    def run(*arguments: str) -> Path:
+        folder = tmp_path_factory.mktemp("whole") / "run"
+        assert main([*arguments, "--quiet", f"--out={folder}"]) == 0
+        return folder
+
+    return lambda arguments: run(*arguments)
 
 
 # What another distribution may bring: a space of 4 x 3 x 2 networks, scores, and a strategy.

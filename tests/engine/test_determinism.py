@@ -16,53 +16,69 @@ EVERY_STRATEGY = pytest.mark.parametrize("strategy", list(STRATEGIES))
 @EVERY_STRATEGY
 @pytest.mark.parametrize("hash_seed", ["1", "4242"])
 def test_another_process_with_another_hash_seed_makes_the_same_records(
-    strategy: str, hash_seed: str, engine: Any, program: Any, tmp_path: Path, small_run: Any, lines_of: Any
+    strategy: str, hash_seed: str, program: Any, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    assert engine(*small_run(strategy), "--out=here").code == 0
     answer = program(*small_run(strategy), "--out=there", environment={"PYTHONHASHSEED": hash_seed})
     assert answer.code == 0, answer.err
-    assert lines_of(tmp_path / "there") == lines_of(tmp_path / "here")
+    assert lines_of(tmp_path / "there") == lines_of(whole_run(small_run(strategy)))
 
 
 @EVERY_STRATEGY
 def test_four_workers_make_the_records_of_one(
-    strategy: str, engine: Any, tmp_path: Path, small_run: Any, lines_of: Any
+    strategy: str, engine: Any, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    assert engine(*small_run(strategy), "--out=one").code == 0
     assert engine(*small_run(strategy), "--out=four", "--workers=4").code == 0
-    assert lines_of(tmp_path / "four") == lines_of(tmp_path / "one")
+    assert lines_of(tmp_path / "four") == lines_of(whole_run(small_run(strategy)))
 
 
 @EVERY_STRATEGY
 @pytest.mark.parametrize("first", [1, 3, 17, 40])
 def test_a_run_resumed_to_a_larger_budget_has_the_records_of_a_longer_run(
-    strategy: str, first: int, engine: Any, tmp_path: Path, small_run: Any, lines_of: Any
+    strategy: str, first: int, engine: Any, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    assert engine(*small_run(strategy), "--out=long").code == 0
     # nothing feasible among the first few records is a failed run, and one that can go on
     assert engine(*small_run(strategy), "--out=short", f"--budget={first}").code in (0, 1)
     assert len(lines_of(tmp_path / "short")) == first
     assert engine("resume", "short", "--budget=60").code == 0
-    assert lines_of(tmp_path / "short") == lines_of(tmp_path / "long")
+    assert lines_of(tmp_path / "short") == lines_of(whole_run(small_run(strategy)))
 
 
 @EVERY_STRATEGY
 def test_resuming_a_finished_run_changes_nothing(
     strategy: str, engine: Any, tmp_path: Path, small_run: Any
 ) -> None:
-    assert engine(*small_run(strategy), "--out=run").code == 0
+    assert engine(*small_run(strategy), "--out=run", "--budget=30").code == 0
     before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
     assert engine("resume", "run").code == 0
     assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
 
 
 @EVERY_STRATEGY
-def test_another_seed_makes_other_records(
-    strategy: str, engine: Any, tmp_path: Path, small_run: Any, lines_of: Any
+def test_another_seed_makes_another_run(
+    strategy: str, engine: Any, tmp_path: Path, small_run: Any, whole_run: Any, records_of: Any
 ) -> None:
-    assert engine(*small_run(strategy), "--out=one").code == 0
-    assert engine(*small_run(strategy), "--out=other", "--seed=4").code == 0
-    assert not set(lines_of(tmp_path / "one")) & set(lines_of(tmp_path / "other"))
+    assert engine(*small_run(strategy), "--out=other", "--seed=4", "--budget=30").code == 0
+    pairs = zip(records_of(tmp_path / "other"), records_of(whole_run(small_run(strategy))), strict=False)
+    assert sum(one["genotype"] == other["genotype"] for one, other in pairs) <= 3
+
+
+def test_open_asks_are_part_of_what_a_run_is(
+    engine: Any, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
+) -> None:
+    assert engine(*small_run("aging"), "--out=one", "--open=1").code == 0
+    assert lines_of(tmp_path / "one") != lines_of(whole_run(small_run("aging")))
+
+
+@pytest.mark.slow
+@EVERY_STRATEGY
+def test_a_run_on_munas_is_the_same_in_parts_with_workers_and_in_another_process(
+    strategy: str, engine: Any, program: Any, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
+) -> None:
+    arguments = small_run(strategy, "--space=munas", "--budget=150", "--open=8")
+    assert program(*arguments, "--budget=70", "--out=parts", environment={"PYTHONHASHSEED": "99"}).code == 0
+    assert engine("resume", "parts", "--budget=71").code == 0
+    assert program("resume", "parts", "--budget=150", "--workers=3").code == 0
+    assert lines_of(tmp_path / "parts") == lines_of(whole_run(arguments))
 
 
 def test_scores_measured_against_the_reference_sample_are_the_same_after_a_resume(

@@ -72,23 +72,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def whole_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], Path]:
-    """The run that is never interrupted, made once for each command."""
-    made: dict[str, Path] = {}
-
-    def run(arguments: list[str]) -> Path:
-        command = " ".join(arguments)
-        if command not in made:
-            from engine.cli import main
-
-            made[command] = tmp_path_factory.mktemp("whole") / "run"
-            assert main([*arguments, "--quiet", f"--out={made[command]}"]) == 0
-        return made[command]
-
-    return run
-
-
 class Victim:
     """A run that is killed again and again, and where the kills landed."""
 
@@ -140,18 +123,18 @@ def killed_run(spawn: Spawn, folder: Path, arguments: list[str], workers: int, k
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_a_run_killed_three_times_has_the_records_of_an_uninterrupted_one(
-    strategy: str, workers: int, spawn: Spawn, tmp_path: Path, small_run: Any, whole_runs: Any, lines_of: Any
+    strategy: str, workers: int, spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    whole = whole_runs(small_run(strategy))
+    whole = whole_run(small_run(strategy))
     victim = killed_run(spawn, tmp_path, small_run(strategy), workers, 3, whole)
     assert lines_of(victim.run) == lines_of(whole)
     assert len(lines_of(whole)) == 60
 
 
 def test_kills_land_at_many_record_counts_and_inside_a_line(
-    spawn: Spawn, tmp_path: Path, small_run: Any, whole_runs: Any, lines_of: Any
+    spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    whole = whole_runs(small_run("random"))
+    whole = whole_run(small_run("random"))
     victim = killed_run(spawn, tmp_path, small_run("random"), 1, 12, whole)
     assert lines_of(victim.run) == lines_of(whole)
     assert len(set(victim.counts)) >= 8
@@ -162,10 +145,10 @@ def test_kills_land_at_many_record_counts_and_inside_a_line(
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_a_run_killed_twenty_times_has_the_records_of_an_uninterrupted_one(
-    strategy: str, workers: int, spawn: Spawn, tmp_path: Path, small_run: Any, whole_runs: Any, lines_of: Any
+    strategy: str, workers: int, spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    arguments = [*small_run(strategy), "--budget=150"]
-    whole = whole_runs(arguments)
+    arguments = small_run(strategy, "--space=munas", "--budget=120")
+    whole = whole_run(arguments)
     victim = killed_run(spawn, tmp_path, arguments, workers, 20, whole)
     assert lines_of(victim.run) == lines_of(whole)
     assert len(set(victim.counts)) >= 10
@@ -176,9 +159,9 @@ def test_a_run_killed_twenty_times_has_the_records_of_an_uninterrupted_one(
     "point", ["records._open", "run_folder.RunFolder.save", "os.replace", "engine.study.Study.run"]
 )
 def test_a_run_killed_while_its_folder_is_made_needs_only_its_command_or_resume(
-    point: str, program: Any, tmp_path: Path, small_run: Any, whole_runs: Any, lines_of: Any
+    point: str, program: Any, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    whole, run = whole_runs(small_run("random")), tmp_path / "run"
+    whole, run = whole_run(small_run("random")), tmp_path / "run"
     driver = tmp_path / "suicide.py"
     module = point.rpartition(".")[0].partition(".Study")[0]
     imports = f"import {module}\n" if module.startswith("engine") else ""
@@ -195,9 +178,9 @@ def test_a_run_killed_while_its_folder_is_made_needs_only_its_command_or_resume(
 
 
 def test_a_run_killed_at_any_time_of_its_start_can_be_repeated_or_resumed(
-    program: Any, spawn: Spawn, tmp_path: Path, small_run: Any, whole_runs: Any, lines_of: Any
+    program: Any, spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    whole, chance = whole_runs(small_run("random")), random.Random(0)
+    whole, chance = whole_run(small_run("random")), random.Random(0)
     for attempt in range(4):
         run = tmp_path / f"run-{attempt}"
         process = spawn(*small_run("random"), f"--out={run}")

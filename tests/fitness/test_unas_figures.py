@@ -105,7 +105,7 @@ def test_best_order_is_at_most_the_files_and_mostly_equal() -> None:
     ours = [figures.munas_peak_memory(_network(case, "floor"), input=True) for case in DEPLOYED]
     files = [case["tflite_int8"]["peak_activation_bytes_reshape_aliased"] for case in DEPLOYED]
     assert all(our <= file for our, file in zip(ours, files, strict=True))
-    assert sum(our == file for our, file in zip(ours, files, strict=True)) == 17
+    assert sum(our == file for our, file in zip(ours, files, strict=True)) >= 17
 
 
 def test_the_cases_cover_what_they_should() -> None:
