@@ -31,7 +31,7 @@ def _nothing() -> None: ...
 
 @dataclass
 class Result:
-    """A finished or interrupted run.
+    """A finished run.
 
     Attributes:
         setup: Space, objectives and the other parts of the run.

@@ -17,8 +17,23 @@ if TYPE_CHECKING:
 
 
 class _Parser(argparse.ArgumentParser):
+    """Leaves printing to us: errors and help are raised."""
+
+    def __init__(self, prog: str, **texts: str) -> None:
+        super().__init__(prog, add_help=False, allow_abbrev=False, **texts)  # type: ignore[arg-type]
+        self.add_argument("-h", "--help", action=_AskForHelp, nargs=0, help="show this help and exit")
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+class _AskForHelp(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        raise _HelpWanted(parser.format_help().rstrip())
+
+
+class _HelpWanted(Exception):
+    """Somebody asked for the text it carries."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(sys.argv[1:] if arguments is None else arguments)
         show(options.command(options))
+        return 0
+    except _HelpWanted as help_wanted:
+        show(str(help_wanted))
         return 0
     except EngineError as error:
         tell("engine: error: " + " ".join(str(error).split()))
@@ -56,14 +74,13 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         prog="engine",
         description="Find good neural architectures without training them.",
         epilog="`engine COMMAND --help` shows the options of a command.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="show versions and exit")
     parser.set_defaults(command=_versions_or_help, parser=parser)
     commands = parser.add_subparsers(metavar="COMMAND")
 
     def command(name: str, call: Callable[[argparse.Namespace], str], summary: str) -> _Parser:
-        added: _Parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        added: _Parser = commands.add_parser(name, help=summary, description=summary)
         added.set_defaults(command=call)
         return added
 
@@ -167,11 +184,11 @@ def _one_of(kind: str, names: Iterable[str]) -> Callable[[str], str]:
 
 
 def _versions_or_help(options: argparse.Namespace) -> str:
+    if not options.version:
+        raise _HelpWanted(options.parser.format_help().rstrip())
     from engine.run_folder import current_versions
 
-    if options.version:
-        return "\n".join(f"{name} {version}" for name, version in current_versions().items())
-    return str(options.parser.format_help().rstrip())
+    return "\n".join(f"{name} {version}" for name, version in current_versions().items())
 
 
 def _flags(options: argparse.Namespace) -> dict[str, object]:

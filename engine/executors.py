@@ -100,11 +100,7 @@ class Pooled:
         """See `Evaluations`."""
         ticket = Ticket(genotype, known)
         self._open.append(ticket)
-        try:
-            self._submit(ticket)
-        except BrokenExecutor as error:
-            ticket.future = Future()
-            ticket.future.set_exception(error)
+        self._submit(ticket)
         return ticket
 
     def finish(self, ticket: Ticket) -> Outcome:
@@ -130,8 +126,12 @@ class Pooled:
         self._executor = self._make()
 
     def _submit(self, ticket: Ticket) -> None:
-        with _uninterrupted():
-            ticket.future = self._executor.submit(_evaluate, ticket.genotype.to_dict(), ticket.known)
+        try:
+            with _uninterrupted():
+                ticket.future = self._executor.submit(_evaluate, ticket.genotype.to_dict(), ticket.known)
+        except BrokenExecutor as error:  # found out when the ticket is finished
+            ticket.future = Future()
+            ticket.future.set_exception(error)
 
     def _retry(self, ticket: Ticket) -> Outcome:
         self._renew()
@@ -143,7 +143,7 @@ class Pooled:
             self._renew()
             outcome = Outcome({}, "failed", "the worker process died twice: killed, or out of memory", 0.0)
         for other in self._open:
-            if other is not ticket and (other.future is None or not _succeeded(other.future)):
+            if other is not ticket and not _succeeded(other):
                 self._submit(other)
         return outcome
 
@@ -257,5 +257,6 @@ def _evaluate(choices: dict[str, Value], known: Mapping[str, float] | None) -> O
     return _evaluator(Genotype.adopt(choices), known)
 
 
-def _succeeded(future: Future[Outcome]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
+def _succeeded(ticket: Ticket) -> bool:
+    future = ticket.future
+    return future is not None and future.done() and future.exception() is None

@@ -106,6 +106,7 @@ class RecordStore:
 
     def __init__(self, path: Path | None = None, write: bool = False) -> None:
         self._name = str(path) if path else "temporary records"
+        self._temporary = path is None
         self._offsets = array("Q")
         self._numbers: dict[bytes, int] = {}
         self._end = 0
@@ -190,6 +191,8 @@ class RecordStore:
         Raises:
             RunError: The disk does not take it.
         """
+        if self._temporary:
+            return
         try:
             os.fsync(self._descriptor)
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)

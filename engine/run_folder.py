@@ -131,7 +131,10 @@ class RunFolder:
         }
         draft = self.path / "study.json.new"
         try:
-            draft.write_text(json.dumps(study, indent=1) + "\n", encoding="utf-8")
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(study, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # or a power failure might leave the new name on an empty file
             os.replace(draft, self.path / "study.json")
         except OSError as error:
             raise RunError(f"cannot write {self.path / 'study.json'}: {error.strerror or error}") from error

@@ -21,11 +21,44 @@ class ShapeError(UsageError):
     """An operation that does not fit the shapes it is given."""
 
 
+_WORDS: dict[str, tuple[object, ...]] = {
+    "kind": ("max", "avg"),
+    "rounding": ("floor", "ceil"),
+    "bias": (True, False),
+}
+
+
+def _is_whole(value: object, low: int) -> bool:
+    return type(value) is int and value >= low
+
+
 class Operation:
     """Common to all operations: a stable text and number, equal in every process."""
 
     commutative: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False  # one input, whose shape is the output's
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            self._check(field.name, getattr(self, field.name))
+
+    def _check(self, name: str, value: object) -> None:
+        """Refuse a field that no operation can have; a kernel of 3 instead of (3, 3) is the usual slip."""
+        low = 0 if name == "padding" else 1
+        if name in ("kernel", "stride", "padding"):
+            right = isinstance(value, tuple) and len(value) == 2 and all(_is_whole(n, low) for n in value)
+            wanted = f"two whole numbers of at least {low}, (along the height, along the width)"
+        elif name in ("channels", "groups", "units"):
+            right, wanted = _is_whole(value, low), "a whole number of at least 1"
+        elif name in _WORDS:
+            right, wanted = value in _WORDS[name], " or ".join(map(str, _WORDS[name]))
+        elif name == "shape":
+            right = isinstance(value, tuple) and len(value) in (1, 3) and all(_is_whole(n, low) for n in value)
+            wanted = "(C, H, W) or (F,) of whole numbers of at least 1"
+        else:
+            return
+        if not right:
+            raise ShapeError(f"{type(self).__name__}: {name} is {value!r}; expected {wanted}")
 
     @cached_property
     def token(self) -> str:
@@ -46,8 +79,6 @@ class Input(Operation):
     shape: Shape
 
     def out_shape(self) -> Shape:
-        if len(self.shape) not in (1, 3) or any(type(size) is not int or size < 1 for size in self.shape):
-            raise ShapeError(f"input shape {self.shape}; expected (C, H, W) or (F,) of whole numbers >= 1")
         return self.shape
 
 
@@ -67,11 +98,7 @@ class Conv(Operation):
         groups = self.groups
         if groups != 1 and (channels % groups or self.channels % groups):
             raise ShapeError(f"{self.token} on {channels} channels: groups must divide both channel counts")
-        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
-        out_height = (height + 2 * ph - kh) // sh + 1
-        out_width = (width + 2 * pw - kw) // sw + 1
-        if out_height < 1 or out_width < 1:
-            raise ShapeError(f"{self.token} does not fit a map of {height}x{width}")
+        out_height, out_width = _slide(self, height, width, ceil=False)
         return self.channels, out_height, out_width
 
 
@@ -90,12 +117,7 @@ class Pool(Operation):
 
     def out_shape(self, shape: Shape) -> Shape:
         channels, height, width = _map(self, shape)
-        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
-        up_h, up_w = (sh - 1, sw - 1) if self.rounding == "ceil" else (0, 0)
-        out_height = (height + 2 * ph - kh + up_h) // sh + 1
-        out_width = (width + 2 * pw - kw + up_w) // sw + 1
-        if out_height < 1 or out_width < 1 or height < 1 or width < 1:
-            raise ShapeError(f"{self.token} does not fit a map of {height}x{width}")
+        out_height, out_width = _slide(self, height, width, ceil=self.rounding == "ceil")
         return channels, out_height, out_width
 
 
@@ -186,3 +208,14 @@ def _map(op: Operation, shape: Shape) -> Shape:
     if len(shape) != 3:
         raise ShapeError(f"{op.token} on a vector {shape}; expected a map (C, H, W)")
     return shape
+
+
+def _slide(op: Conv | Pool, height: int, width: int, ceil: bool) -> Pair:
+    """Positions of a sliding window along both axes; `ceil` counts a last, incomplete one."""
+    (kh, kw), (sh, sw), (ph, pw) = op.kernel, op.stride, op.padding
+    high, wide = height + 2 * ph - kh, width + 2 * pw - kw
+    if ceil:
+        high, wide = high + sh - 1, wide + sw - 1
+    if high < 0 or wide < 0:
+        raise ShapeError(f"{op.token} does not fit a map of {height}x{width}")
+    return high // sh + 1, wide // sw + 1

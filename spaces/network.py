@@ -119,22 +119,24 @@ class Network:
         """
         builder: NetworkBuilder | None = None
         for index, entry in enumerate(listed):
+            if not isinstance(entry, Mapping):
+                raise UsageError(f"node {index} is {entry!r}; expected an object with op, its fields and inputs")
             values = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
-            kind, inputs = str(values.pop("op", None)), values.pop("inputs", ())
+            kind, inputs = values.pop("op", None), values.pop("inputs", ())
             if kind not in OPS:
                 raise UsageError(f"node {index}: unknown operation {kind!r}; known: {', '.join(OPS)}")
+            if not isinstance(inputs, tuple) or any(type(source) is not int for source in inputs):
+                raise UsageError(f"node {index}: inputs are {inputs!r}; expected a list of earlier nodes")
             try:
-                op = OPS[kind](**values)  # type: ignore[arg-type]
+                op = OPS[kind](**values)
             except TypeError as error:
                 raise UsageError(f"node {index}: {error}") from error
-            if isinstance(op, Input) != (builder is None):
-                raise UsageError(f"node {index} is {kind}; expected exactly one Input, first")
-            if builder is None:
-                assert isinstance(op, Input)
+            if builder is not None and not isinstance(op, Input):
+                builder.add(op, *inputs)
+            elif builder is None and isinstance(op, Input):
                 builder = NetworkBuilder(op.shape)
             else:
-                assert isinstance(inputs, tuple)
-                builder.add(op, *inputs)
+                raise UsageError(f"node {index} is {kind}; expected exactly one Input, first")
         if builder is None:
             raise UsageError("no nodes; expected a list that starts with an Input")
         return builder.build(len(listed) - 1)
