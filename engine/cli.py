@@ -41,11 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from engine.results.output import show, tell
 
     try:
-        options = _parse(sys.argv[1:] if arguments is None else arguments)
-        show(options.command(options))
-        return 0
-    except _HelpWanted as help_wanted:
-        show(str(help_wanted))
+        show(_answer(sys.argv[1:] if arguments is None else arguments))
         return 0
     except EngineError as error:
         tell("engine: error: " + " ".join(str(error).split()))
@@ -53,6 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         tell(f"engine: interrupted{interrupt}")
         return 130
+
+
+def _answer(arguments: Sequence[str]) -> str:
+    try:
+        options = _parse(arguments)
+    except _HelpWanted as wanted:
+        return str(wanted)
+    answer: str = options.command(options)
+    return answer
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -185,7 +190,7 @@ def _one_of(kind: str, names: Iterable[str]) -> Callable[[str], str]:
 
 def _versions_or_help(options: argparse.Namespace) -> str:
     if not options.version:
-        raise _HelpWanted(options.parser.format_help().rstrip())
+        return str(options.parser.format_help().rstrip())
     from engine.run_folder import current_versions
 
     return "\n".join(f"{name} {version}" for name, version in current_versions().items())

@@ -128,7 +128,7 @@ class Network:
             if not isinstance(inputs, tuple) or any(type(source) is not int for source in inputs):
                 raise UsageError(f"node {index}: inputs are {inputs!r}; expected a list of earlier nodes")
             try:
-                op = OPS[kind](**values)
+                op = OPS[str(kind)](**values)  # type: ignore[arg-type]  # checked by the operation itself
             except TypeError as error:
                 raise UsageError(f"node {index}: {error}") from error
             if builder is not None and not isinstance(op, Input):

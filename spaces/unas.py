@@ -56,7 +56,7 @@ def _convolutional(genotype: Mapping[str, Any]) -> dict[str, Value]:
         )
     choices: dict[str, Value] = {"blocks": len(blocks), "dense": len(dense)}
     for b, block in enumerate(blocks):
-        choices[BRANCH_OF[b]] = bool(block["is_branch"])
+        choices[BRANCH_OF[b]] = block["is_branch"]
         choices[LAYERS_OF[b]] = len(block["layers"])
         for (kind, kernel, filters, stride2, prepool, norm, relu), layer in zip(
             FIELD_OF[b], block["layers"], strict=False
@@ -64,18 +64,18 @@ def _convolutional(genotype: Mapping[str, Any]) -> dict[str, Value]:
             if layer["type"] not in _KINDS:
                 raise UsageError(f"layer type {layer['type']!r}; expected one of {', '.join(map(str, _KINDS))}")
             choices[kind] = _KINDS[layer["type"]]
-            choices[prepool], choices[norm] = bool(layer["has_prepool"]), bool(layer["has_bn"])
-            choices[relu] = bool(layer["has_relu"])
+            choices[prepool], choices[norm] = layer["has_prepool"], layer["has_bn"]
+            choices[relu] = layer["has_relu"]
             if "ker_size" in layer:
-                choices[kernel] = int(layer["ker_size"])
+                choices[kernel] = layer["ker_size"]
             if "filters" in layer:
-                choices[filters] = int(layer["filters"])
+                choices[filters] = layer["filters"]
             if "2x_stride" in layer:
-                choices[stride2] = bool(layer["2x_stride"])
+                choices[stride2] = layer["2x_stride"]
     pooling = genotype["pooling"]
     choices["pool"] = pooling["type"] if pooling else "none"
     if pooling:
-        choices["pool.size"] = int(pooling["pool_size"])
+        choices["pool.size"] = pooling["pool_size"]
     for name, layer in zip(UNITS_OF, dense, strict=False):
-        choices[name] = int(layer["units"])
+        choices[name] = layer["units"]
     return choices

@@ -496,8 +496,11 @@ def test_a_disk_without_room_for_the_study_is_named(program: Any, tmp_path: Path
 
 def test_a_full_disk_at_the_end_of_a_pipe_is_named(program: Any, run: Path) -> None:
     with open("/dev/full", "w") as full:
-        answer = program("front", "run", stdout=full)
-    assert answer.complaint == "cannot write to standard output: No space left on device"
+        answers = [
+            program(*command, stdout=full) for command in (("front", "run"), ("list", "spaces"), ("--help",))
+        ]
+    for answer in answers:
+        assert answer.complaint == "cannot write to standard output: No space left on device"
     assert "cannot write" in program("front", "run", "--out=/dev/full").complaint
     assert "cannot write" in program("front", "run", "--out=/proc/front.csv").complaint
     assert "cannot write" in program("front", "run", "--out=missing/front.csv").complaint
@@ -509,6 +512,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(program: Any, engine: Any, ru
     with os.fdopen(writer, "w") as closed:
         assert program("front", "run", stdout=closed)[::2] == (0, "")
         assert program("list", "fitness", stdout=closed)[::2] == (0, "")
+        assert program("run", "--help", stdout=closed)[::2] == (0, "")
         answer = program("run", "--budget=50", "--out=deaf", stdout=closed, stderr=closed)
         assert answer.code == 0
         assert program("run", "--budget=none", stderr=closed).code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import subprocess
@@ -246,7 +247,7 @@ def test_a_score_that_goes_wrong_fails_its_candidate_with_the_reason(
 def test_a_worker_that_dies_fails_its_candidate_alone(
     plugin: Any, engine: Any, tmp_path: Path, records_of: Any
 ) -> None:
-    answer = engine(*TOY, "--fitness=deadly", "--workers=2", "--budget=22", "--open=3")
+    answer = engine(*TOY, "--fitness=deadly", "--workers=2", "--budget=22", "--open=8")
     assert answer.code == 0, answer.err
     records = records_of(tmp_path / "run")
     for record in records:
@@ -329,9 +330,9 @@ def test_help_names_every_option_and_imports_nothing_heavy(command: str, program
     assert answer.err == ""
     assert f"usage: engine {command}".rstrip() in answer.out
     probe = (
-        "import sys\nfrom engine.cli import main\ntry:\n main(sys.argv[1:])\nfinally:\n"
-        " heavy = {'numpy', 'torch', 'optuna', 'deap', 'matplotlib', 'inspect', 'importlib.metadata'}\n"
-        " assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+        "import sys\nfrom engine.cli import main\nassert main(sys.argv[1:]) == 0\n"
+        "heavy = {'numpy', 'torch', 'optuna', 'deap', 'matplotlib', 'inspect', 'importlib.metadata'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run(
         [sys.executable, "-c", probe, *command.split(), "--help"],
@@ -354,6 +355,25 @@ def test_a_run_with_trace_imports_neither_torch_nor_optuna(program: Any, tmp_pat
     )
     answer = program("run", "--strategy=aging", "--fitness=trace+gdf", "--budget=60", program=driver)
     assert answer.code == 0, answer.err
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_one_line_is_redrawn_and_never_wraps(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.progress._REDRAW_SECONDS", 0.0)
+    monkeypatch.setenv("COLUMNS", "50")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert engine("run", "--space=nats-sss", "--strategy=random", "--fitness=trace", "--budget=30").code == 0
+    lines = terminal.getvalue().partition("\r")[2].rstrip("\n").split("\r")
+    assert len(lines) == 31
+    for number, line in enumerate(lines, start=1):
+        assert line.startswith(f"\x1b[K#{min(number, 30)}/30  trace ")
+        assert len(line) <= 49 + len("\x1b[K")
+        assert "\n" not in line
 
 
 def test_csv_of_a_front_reads_back(engine: Any, tmp_path: Path, records_of: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tracemalloc
 import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -157,6 +159,24 @@ def test_searches_leave_no_open_files(tmp_path: Path) -> None:
     assert len(list(opened.iterdir())) == before
 
 
+def test_a_score_of_modules_is_given_the_torch_module() -> None:
+    class Parameters:
+        name, direction, unit, needs = "parameters", "max", "", "module"
+
+        def __call__(self, module: Any) -> int:
+            return sum(each.numel() for each in module.parameters())
+
+    result = search(OwnSpace(), "random", objectives=["parameters", "params"], scores=[Parameters()], budget=4)
+    for record in result.records:
+        assert record.scores["parameters"] == record.scores["params"]
+
+
+def test_a_search_may_run_in_a_thread_of_its_own() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        result = threads.submit(search, "nats-sss", "random", "trace", budget=5, workers=2).result()
+    assert len(result.records) == 5
+
+
 # --- what cannot be used is said to be so ----------------------------------------------------------------
 
 
@@ -285,6 +305,15 @@ def test_a_script_brings_its_own_score_to_workers(program: Any, tmp_path: Path) 
     (tmp_path / "script.py").write_text(SCRIPT.format(guard='if __name__ == "__main__":'))
     answer = program(program=tmp_path / "script.py")
     assert (answer.code, answer.out, answer.err) == (0, "5\n", "")
+
+
+def test_a_score_that_was_typed_in_cannot_be_sent_to_workers(tmp_path: Path) -> None:
+    typed = [sys.executable, "-c", SCRIPT.format(guard="if True:")]
+    root = str(Path(package.__file__).parents[1])
+    end = subprocess.run(typed, cwd=tmp_path, env={"PYTHONPATH": root}, capture_output=True, text=True)
+    assert end.returncode == 1
+    assert "Can't get attribute 'Own'" in end.stderr.splitlines()[-1]
+    assert "define them at the top of an importable module" in end.stderr.splitlines()[-1]
 
 
 def test_a_script_without_its_guard_is_told_so(program: Any, tmp_path: Path) -> None:
