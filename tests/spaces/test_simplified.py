@@ -114,7 +114,7 @@ def test_one_cell_has_5260_simplified_forms_that_the_whole_network_shares(one_ce
     assert len(one_cell_keys) == 15_625
     assert len(set(one_cell_keys.values())) == DIFFERENT_FUNCTIONS
     space, rng = NatsTss(), Random(2)
-    genotypes = [space.sample(rng) for _ in range(100)]
+    genotypes = [space.sample(rng) for _ in range(60)]
     mates = defaultdict(list)  # genotypes whose cells have the same form, so that equality is tried too
     for text, key in one_cell_keys.items():
         mates[key].append(text)
