@@ -64,7 +64,7 @@ def fused(network: Network) -> tuple[Kernel, ...]:
             if reads[source] == 1:
                 kernel = place[source]
                 if kind is ReLU:
-                    if source:
+                    if source and type(ops[source]) is not Flatten:
                         relus[kernel] += 1
                         place.append(kernel)
                         continue
@@ -129,7 +129,7 @@ def arena_tensors(network: Network) -> tuple[Tensor, ...]:
             total = -1
             for source in inputs:
                 buffer = place[source]
-                if kernels[source].shape != shape:
+                if kernels[source].elements != elements:  # a smaller map; a flattened one is whole
                     buffer = run(elements, buffer)
                 total = buffer if total < 0 else run(elements, total, buffer)
             place.append(total)

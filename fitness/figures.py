@@ -181,9 +181,9 @@ def munas_peak(network: Network, input: bool = False) -> PeakMemory:
     """`munas_peak_memory`, and whether it is exact or an upper bound (state cap reached)."""
     kernels = fused(network)
     steps: list[Step] = []
-    for op, inputs, shape, elements, _, _ in kernels:
+    for op, inputs, _, elements, _, _ in kernels:
         if type(op) is Add:
-            fitting = tuple([source for source in inputs if kernels[source].shape == shape])
+            fitting = tuple([source for source in inputs if kernels[source].elements == elements])
             steps.append(Step(inputs, elements, fitting))
         else:
             steps.append(Step(inputs, elements if inputs or input else 0))

@@ -110,7 +110,7 @@ def penalty(kind: str, options: dict[str, object], flash_budget_bytes: int | Non
             if value not in ("upper", "both"):
                 raise UsageError(f"{kind}: side={value}; expected upper or both")
             side = "both" if value == "both" else "upper"
-        elif name in values or (name == "mu" and literal):
+        elif name in values or (name == "mu" and options.get("literal") is True):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
                 raise UsageError(f"{kind}: {name}={value}; expected a finite number of MB")
             values[name] = float(value)

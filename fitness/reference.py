@@ -38,7 +38,7 @@ class Quantiles:
             if not self._points or value > self._points[-1]:
                 self._points.append(value)
                 self._q.append((below + 0.5) / (len(values) + 1))
-        tenth = max(1, len(values) // 10)
+        tenth = min(max(1, len(values) // 10), len(values) - 1)
         self._low_slope = self._slope(0, bisect_right(self._points, values[tenth]) - 1)
         self._high_slope = self._slope(bisect_right(self._points, values[-1 - tenth]) - 1, len(self._points) - 1)
 

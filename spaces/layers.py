@@ -211,11 +211,18 @@ def _map(op: Operation, shape: Shape) -> Shape:
 
 
 def _slide(op: Conv | Pool, height: int, width: int, ceil: bool) -> Pair:
-    """Positions of a sliding window along both axes; `ceil` counts a last, incomplete one."""
-    (kh, kw), (sh, sw), (ph, pw) = op.kernel, op.stride, op.padding
-    high, wide = height + 2 * ph - kh, width + 2 * pw - kw
-    if ceil:
-        high, wide = high + sh - 1, wide + sw - 1
-    if high < 0 or wide < 0:
-        raise ShapeError(f"{op.token} does not fit a map of {height}x{width}")
-    return high // sh + 1, wide // sw + 1
+    """Positions of a sliding window along both axes.
+
+    With `ceil` a last, incomplete window counts, unless it would start beyond the map and its leading padding,
+    as in PyTorch.
+    """
+    positions = []
+    for size, kernel, stride, padding in zip((height, width), op.kernel, op.stride, op.padding, strict=True):
+        room = size + 2 * padding - kernel
+        if room < 0 and not (ceil and room + stride > 0):
+            raise ShapeError(f"{op.token} does not fit a map of {height}x{width}")
+        count = (room + stride - 1) // stride + 1 if ceil else room // stride + 1
+        if ceil and (count - 1) * stride >= size + padding:
+            count -= 1
+        positions.append(count)
+    return positions[0], positions[1]
