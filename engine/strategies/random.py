@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
 from engine.strategies.base import Exhausted, stream
 from spaces.space import Genotype, Space
 
-_PATIENCE = 100  # repeats in a row before the unseen part of a finite space is listed
+_LISTED = 0.9  # used-up share of a finite space from which on the rest is listed
+_PATIENCE = 10_000  # repeats in a row before drawing is given up
 
 
 class RandomSearch:
     """Draws from the space's own law and never asks the same genotype twice.
 
     In a finite space that is nearly used up, drawing would hardly ever hit a new genotype: then the rest is
-    listed and drawn from uniformly.
+    listed and drawn from uniformly. Which of the two happens depends on how many were asked, so resuming changes
+    nothing.
 
     Args:
         space: What to draw from.
@@ -28,24 +32,12 @@ class RandomSearch:
         self._space, self._seed = space, seed
         self._asked = 0
         self._seen: set[int] = set()
+        self._unseen: list[Genotype] | None = None  # once drawing no longer pays
 
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
         rng = stream(self._seed, self._asked)
-        for _ in range(_PATIENCE):
-            genotype = self._space.sample(rng)
-            if _fingerprint(genotype) not in self._seen:
-                break
-        else:
-            unseen = (
-                [g for g in self._space.enumerate() if _fingerprint(g) not in self._seen]
-                if (self._space.size is not None)
-                else []
-            )
-            if not unseen:
-                raise Exhausted
-            genotype = unseen[int(rng.random() * len(unseen))]
-        candidate = Candidate(self._asked, genotype)
+        candidate = Candidate(self._asked, self._draw(rng) or self._pick(rng))
         self.adopt(candidate)
         return candidate
 
@@ -55,7 +47,28 @@ class RandomSearch:
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
         self._seen.add(_fingerprint(candidate.genotype))
+        if self._unseen is not None and candidate.genotype in self._unseen:
+            self._unseen.remove(candidate.genotype)
         self._asked += 1
+
+    def _draw(self, rng: Random) -> Genotype | None:
+        """A genotype that is new, while there is a fair chance to hit one."""
+        size = self._space.size
+        if size is None or len(self._seen) < _LISTED * size:
+            for _ in range(_PATIENCE):
+                genotype = self._space.sample(rng)
+                if _fingerprint(genotype) not in self._seen:
+                    return genotype
+        return None
+
+    def _pick(self, rng: Random) -> Genotype:
+        """One of the genotypes that are left, in the order of the space's list."""
+        if self._unseen is None:
+            listed = self._space.enumerate() if self._space.size is not None else ()
+            self._unseen = [genotype for genotype in listed if _fingerprint(genotype) not in self._seen]
+        if not self._unseen:
+            raise Exhausted
+        return self._unseen[int(rng.random() * len(self._unseen))]
 
 
 def _fingerprint(genotype: Genotype) -> int:

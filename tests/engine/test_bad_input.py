@@ -366,7 +366,7 @@ def test_binary_garbage_is_named(garbage: bytes, engine: Any, run: Path) -> None
 def test_a_torn_last_line_does_not_count_and_is_replaced(engine: Any, run: Path, lines_of: Any) -> None:
     whole = lines_of(run)
     text = (run / "records.jsonl").read_bytes()
-    for torn in (text[:-1], text[:-50], text + b'{"number":30', text + b"\x00\xff"):
+    for torn in (text[:-1], text[:-50], text + b'{"number":30', text + b"\x00\xff", text + b"x" * 5000):
         (run / "records.jsonl").write_bytes(torn)
         assert engine("front", "run").code == 0
         assert (run / "records.jsonl").read_bytes() == torn, "reading cuts nothing off"

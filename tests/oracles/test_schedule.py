@@ -11,9 +11,7 @@ from fitness.schedule import PeakMemory, Step, minimum_peak
 def brute_force(steps: Sequence[Step]) -> int:
     """Return the minimum peak by visiting every set of steps that may have run."""
     count = len(steps)
-    consumers = [
-        {reader for reader in range(count) if tensor in steps[reader].inputs} for tensor in range(count)
-    ]
+    consumers = [{reader for reader in range(count) if tensor in steps[reader].inputs} for tensor in range(count)]
 
     def live_bytes(done: frozenset[int]) -> int:
         return sum(steps[step].size for step in done if step == count - 1 or consumers[step] - done)
