@@ -15,8 +15,8 @@ from random import Random
 from typing import Literal
 
 from spaces.errors import UsageError
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU
-from spaces.network import Network, NetworkBuilder
+from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU, Shape
+from spaces.network import Chain, Network, NetworkBuilder, chain
 from spaces.space import Choice, Choose, Flag, Genotype, Integer, Space
 
 Rounding = Literal["floor", "ceil"]
@@ -47,12 +47,7 @@ FIELD_OF = tuple(
 UNITS_OF = tuple(f"d{d}.units" for d in range(MAX_DENSE))
 
 _ADD, _NORM, _RELU, _FLATTEN = Add(), BatchNorm(), ReLU(), Flatten()
-_TAILS: dict[tuple[bool, bool], tuple[Op, ...]] = {  # by has batch norm, has ReLU
-    (False, False): (),
-    (False, True): (_RELU,),
-    (True, False): (_NORM,),
-    (True, True): (_NORM, _RELU),
-}
+_REMEMBERED_CHAINS = 4096  # layers with all their operations; a child shares all but one with its parent
 
 
 class MunasSpace(Space):
@@ -84,7 +79,10 @@ class MunasSpace(Space):
         self.pool_rounding: Rounding = pool_rounding
         self.binary_output = binary_output
         self.dense = Integer(min_dense, MAX_DENSE)
-        self._ops: dict[tuple[object, ...], Conv | Pool | Dense] = {}
+        self._convs: dict[tuple[int, int, int, int], Conv] = {}
+        self._pools: dict[tuple[str, tuple[int, int]], Pool] = {}
+        self._denses: dict[int, Dense] = {}
+        self._chains: dict[tuple[object, ...], Chain] = {}
 
     @staticmethod
     def from_unas(
@@ -123,10 +121,11 @@ class MunasSpace(Space):
         kind = choose("pool", POOL)
         if kind != "none":
             size = choose("pool.size", POOL_SIZE)
-            x = self._pool(net, kind, x, size, size)
+            _, height, width = net.shape(x)
+            x = net.add(self._pool(kind, height, width, size, size), x)
         x = net.add(_FLATTEN, x)
         for d in range(choose("dense", self.dense)):
-            x = net.add_chain(x, self._dense(choose(UNITS_OF[d], UNITS)), _RELU)
+            x = net.add(_RELU, net.add(self._dense(choose(UNITS_OF[d], UNITS)), x))
         outputs = 1 if self.binary_output else self.num_classes
         return net.build(net.add(self._dense(outputs), x))
 
@@ -148,16 +147,40 @@ class MunasSpace(Space):
         if not depthwise and channels is None:
             channels = choose(filters_, FILTERS)
         stride = 2 if not pointwise and choose(stride2_, STRIDE2) else 1
-        if choose(prepool_, PREPOOL) and net.shape(x)[1:] != (1, 1):
-            x = self._pool(net, "max", x, 2, 2)
-        width_in, height, width = net.shape(x)
-        kernel = min(kernel, height, width)
-        if depthwise:
-            op = self._conv(width_in, kernel, stride, width_in)
-        else:
-            assert channels is not None
-            op = self._conv(channels, kernel, stride, 1)
-        return net.add_chain(x, op, *_TAILS[choose(bn_, BATCH_NORM), choose(relu_, RELU)])
+        what = (
+            net.shape(x),
+            kernel,
+            None if depthwise else channels,
+            stride,
+            choose(prepool_, PREPOOL),
+            choose(bn_, BATCH_NORM),
+            choose(relu_, RELU),
+        )
+        made = self._chains.get(what)
+        if made is None:
+            if len(self._chains) >= _REMEMBERED_CHAINS:
+                self._chains.clear()
+            made = self._chains[what] = self._chain(*what)
+        return net.extend(x, made)
+
+    def _chain(
+        self, shape: Shape, kernel: int, channels: int | None, stride: int, prepool: bool, norm: bool, relu: bool
+    ) -> Chain:
+        """The operations of one layer on a map; `channels` None means depthwise."""
+        ops: list[Op] = []
+        width_in, height, width = shape
+        if prepool and (height, width) != (1, 1):
+            pool = self._pool("max", height, width, 2, 2)
+            ops.append(pool)
+            width_in, height, width = pool.out_shape(shape)
+        window = min(kernel, height, width)
+        groups = width_in if channels is None else 1
+        ops.append(self._conv(channels or width_in, window, stride, groups))
+        if norm:
+            ops.append(_NORM)
+        if relu:
+            ops.append(_RELU)
+        return chain(shape, *ops)
 
     def _join(self, net: NetworkBuilder, pending: list[int]) -> int:
         """Bring maps to about the smallest height and width, then add them."""
@@ -167,31 +190,32 @@ class MunasSpace(Space):
         low, narrow = min(shape[1] for shape in shapes), min(shape[2] for shape in shapes)
         terms = []
         for x, (_, height, width) in zip(pending, shapes, strict=True):
-            factors = round(height / low), round(width / narrow)
-            terms.append(x if factors == (1, 1) else self._pool(net, "max", x, *factors))
+            tall, wide = round(height / low), round(width / narrow)
+            if (tall, wide) != (1, 1):
+                x = net.add(self._pool("max", height, width, tall, wide), x)
+            terms.append(x)
         return net.add(_ADD, *terms)
 
-    def _pool(self, net: NetworkBuilder, kind: str, x: int, tall: int, wide: int) -> int:
-        """Pool with stride = window, the window cut to the map."""
-        _, height, width = net.shape(x)
+    def _pool(self, kind: str, height: int, width: int, tall: int, wide: int) -> Pool:
+        """Pooling with stride = window, the window cut to a map of height x width."""
         window = (min(tall, height), min(wide, width))
-        op = self._ops.get((kind, window))
+        op = self._pools.get((kind, window))
         if op is None:
             op = Pool("avg" if kind == "avg" else "max", window, window, rounding=self.pool_rounding)
-            self._ops[kind, window] = op
-        return net.add(op, x)
-
-    def _conv(self, channels: int, kernel: int, stride: int, groups: int) -> Conv | Pool | Dense:
-        key = (channels, kernel, stride, groups)
-        op = self._ops.get(key)
-        if op is None:
-            op = self._ops[key] = Conv(channels, (kernel, kernel), (stride, stride), groups=groups)
+            self._pools[kind, window] = op
         return op
 
-    def _dense(self, units: int) -> Conv | Pool | Dense:
-        op = self._ops.get((units,))
+    def _conv(self, channels: int, kernel: int, stride: int, groups: int) -> Conv:
+        key = (channels, kernel, stride, groups)
+        op = self._convs.get(key)
         if op is None:
-            op = self._ops[units,] = Dense(units)
+            op = self._convs[key] = Conv(channels, (kernel, kernel), (stride, stride), groups=groups)
+        return op
+
+    def _dense(self, units: int) -> Dense:
+        op = self._denses.get(units)
+        if op is None:
+            op = self._denses[units] = Dense(units)
         return op
 
     def _move(self, genotype: Genotype, rng: Random) -> Genotype:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 
 from spaces.errors import InvalidGenotype, UsageError
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, ReLU, Zero
-from spaces.network import Network, NetworkBuilder
+from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, ReLU, Shape, Zero
+from spaces.network import Chain, Network, NetworkBuilder, chain
 from spaces.space import Additive, Choice, Choose, Domain, Genotype, Integer, Space, Value
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -32,7 +32,7 @@ _NORM, _RELU, _SUM, _ZERO, _FLATTEN = BatchNorm(), ReLU(), Add(), Zero(), Flatte
 _AVERAGE_3X3 = Pool("avg", (3, 3), (1, 1), (1, 1))
 _HALVE = Pool("avg", (2, 2), (2, 2))
 _CELLS_PER_STAGE = 5
-_CONVOLUTIONS: dict[tuple[int, int, int], Conv] = {}
+_CONVOLUTIONS: dict[tuple[Shape, int, int, int], Chain] = {}
 
 
 class NatsTss(Space):
@@ -158,19 +158,20 @@ def _reduce(net: NetworkBuilder, x: int, channels: int) -> int:
 
 
 def _classify(net: NetworkBuilder, x: int, classes: int) -> Network:
-    x = net.add_chain(x, _NORM, _RELU)
+    x = net.add(_RELU, net.add(_NORM, x))
     _, height, width = net.shape(x)
     x = net.add(Pool("avg", (height, width), (height, width)), x)
     return net.build(net.add(Dense(classes), net.add(_FLATTEN, x)))
 
 
 def _convolve(net: NetworkBuilder, x: int, channels: int, kernel: int, stride: int = 1) -> int:
-    op = _CONVOLUTIONS.get((channels, kernel, stride))
-    if op is None:
+    shape = net.shape(x)
+    made = _CONVOLUTIONS.get((shape, channels, kernel, stride))
+    if made is None:
         padding = kernel // 2
         op = Conv(channels, (kernel, kernel), (stride, stride), (padding, padding), bias=False)
-        _CONVOLUTIONS[channels, kernel, stride] = op
-    return net.add_chain(x, op, _NORM)
+        made = _CONVOLUTIONS[shape, channels, kernel, stride] = chain(shape, op, _NORM)
+    return net.extend(x, made)
 
 
 __all__ = ["EDGES", "OPERATIONS", "Domain", "NatsSss", "NatsTss"]

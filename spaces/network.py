@@ -142,7 +142,32 @@ class Network:
         return builder.build(len(listed) - 1)
 
 
-_READS = ((), (0,), (1, 0), (1, 1, 0))  # of a chain of that many nodes
+class Chain(NamedTuple):
+    """Operations of one input each, one behind the other, on a given input shape; made by `chain`."""
+
+    input_shape: Shape
+    ops: tuple[Op, ...]
+    shapes: tuple[Shape, ...]
+    volumes: tuple[int, ...]
+    reads: tuple[int, ...]
+
+
+def chain(input_shape: Shape, *ops: Op) -> Chain:
+    """The chain of one or more operations behind an input of that shape.
+
+    Raises:
+        ShapeError: An operation does not fit, or is none of one input.
+    """
+    shapes, shape = [], input_shape
+    for op in ops:
+        if isinstance(op, Input) or op.commutative:
+            raise ShapeError(f"{op.token} in a chain; expected operations of one input")
+        shape = op.out_shape(shape)
+        shapes.append(shape)
+    if not shapes:
+        raise ShapeError("a chain of no operations; expected at least one")
+    reads = (1,) * (len(ops) - 1) + (0,)
+    return Chain(input_shape, ops, tuple(shapes), tuple(map(volume, shapes)), reads)
 
 
 class NetworkBuilder:
@@ -202,33 +227,31 @@ class NetworkBuilder:
         self._reads.append(0)
         return here
 
-    def add_chain(self, source: int, op: Op, *elementwise: Op) -> int:
-        """Append `op` reading `source` and elementwise operations behind it; returns the last one's handle.
+    def extend(self, source: int, chain: Chain) -> int:
+        """Append a chain behind `source`; returns the handle of its last node.
 
-        The same as `add` for each in turn, without its cost per node.
+        The same as `add` for each operation in turn, without its cost per node: a chain is made once and used in
+        many networks.
+
+        Raises:
+            ShapeError: The chain was made for another input shape.
         """
-        if not elementwise:
-            return self.add(op, source)
-        ops, shapes, volumes, reads = self._ops, self._shapes, self._volumes, self._reads
-        here = len(ops)
+        here = len(self._ops)
         if not 0 <= source < here:
-            raise self._no_handle(op, source)
-        for follower in elementwise:
-            if not follower.elementwise:
-                raise ShapeError(f"{follower.token} in a chain; expected an elementwise operation")
-        shape = shapes[source] if op.elementwise else op.out_shape(shapes[source])  # type: ignore[call-arg]
-        count = 1 + len(elementwise)
-        ops.append(op)
-        ops += elementwise
-        shapes += [shape] * count
-        volumes += [shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]] * count
-        reads[source] += 1
-        reads += _READS[count] if count < len(_READS) else [1] * (count - 1) + [0]
+            raise self._no_handle(chain.ops[0], source)
+        if self._shapes[source] != chain.input_shape:
+            raise ShapeError(f"chain for {chain.input_shape} behind {self._shapes[source]}; expected equal shapes")
+        last = here + len(chain.ops) - 1
+        self._ops += chain.ops
+        self._shapes += chain.shapes
+        self._volumes += chain.volumes
+        self._reads[source] += 1
+        self._reads += chain.reads
         self._inputs.append((source,))
-        self._inputs += [(node,) for node in range(here, here + count - 1)]
+        self._inputs += [(node,) for node in range(here, last)]
         if source != here - 1:
             self._is_chain = False
-        return here + count - 1
+        return last
 
     def _no_handle(self, op: Op, source: int) -> ShapeError:
         return ShapeError(f"{op.token} reads node {source}; expected a handle in 0..{len(self._ops) - 1}")
