@@ -46,7 +46,7 @@ class Tensor(NamedTuple):
     last: int
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def fused(network: Network) -> tuple[Kernel, ...]:
     """The kernels of a network in execution order, the input first."""
     ops, reads = network.ops, network.reads
@@ -96,7 +96,7 @@ def fused(network: Network) -> tuple[Kernel, ...]:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def arena_tensors(network: Network) -> tuple[Tensor, ...]:
     """The buffers TensorFlow Lite Micro plans for an int8 network, input counted.
 

@@ -28,7 +28,7 @@ class _Totals(NamedTuple):
     log_capacity: float
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _totals(network: Network) -> _Totals:
     n_relu = params = macs = weight_bytes = biases = tensors = 0
     log_capacity = 0.0
