@@ -227,7 +227,8 @@ def _resume(options: argparse.Namespace) -> str:
     from engine.api import go_on, reopen
     from engine.results.output import tell
 
-    folder, setup = reopen(Path(options.run), options.budget, workers=options.workers or 1)
+    workers = 1 if options.workers is None else options.workers
+    folder, setup = reopen(Path(options.run), options.budget, workers)
     changes = folder.version_changes()
     if changes and not options.quiet:
         tell(

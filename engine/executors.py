@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
@@ -229,21 +229,20 @@ _complaint: str | None = None
 
 
 def _receive(cargo: bytes, stop: Connection) -> None:
-    """Set up a worker: the evaluator, no keyboard interrupts, and an end with the parent or when told so."""
+    """Set up a worker: the evaluator, no keyboard interrupts, and an end when told so or with the parent."""
     global _evaluator, _complaint
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
     try:
         _evaluator = pickle.loads(cargo)
     except Exception as error:  # unpickling imports foreign code
         _complaint = f"{type(error).__name__}: {error}"
 
 
-def _end_with_parent(stop: Connection) -> None:
-    # A killed parent cannot tell its workers to stop, and they would wait for work for ever.
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel, stop])
+def _end_with(stop: Connection) -> None:
+    # Nothing is ever sent: the other end closes when the workers are to end, and when the parent is killed, which
+    # cannot tell them and whom they would outlive waiting for work.
+    wait([stop])
     os._exit(1)
 
 

@@ -138,8 +138,8 @@ class Setup:
         bounds: dict[str, Bound] = {}
         for text in texts:
             name, sign, limit = split_bound(text)
-            (term,) = terms if len(terms := parse(name)) == 1 else (None,)
-            if term is None or term.name in PENALTY_NAMES:
+            term, *more = parse(name)
+            if more or term.name in PENALTY_NAMES:
                 raise UsageError(f"bound {text!r}; expected a bound on one score")
             bound = Bound(self.fitness(term.name, term.options), sign, limit)
             bounds[str(bound)] = bound

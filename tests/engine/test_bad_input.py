@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import json
 import os
 import pickle
@@ -63,6 +64,13 @@ def test_a_count_that_is_none_is_refused(option: str, value: str, engine: Any, t
     assert "expected a whole number" in answer.complaint
     assert answer.code == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--budget=0", "--budget=-1", "--budget=1e12", "--workers=0", "--workers=x"])
+def test_a_count_that_is_none_is_refused_by_resume_too(option: str, engine: Any, run: Path) -> None:
+    before = contents(run)
+    assert "expected a whole number" in engine("resume", "run", option).complaint
+    assert contents(run) == before
 
 
 @pytest.mark.parametrize("seed", ["-1", "x", "9223372036854775808"])
@@ -485,6 +493,36 @@ def test_a_full_disk_leaves_whole_records_and_a_run_that_can_go_on(
     assert json.loads((tmp_path / "full" / "study.json").read_text())["state"] == "failed"
     assert engine("resume", "full").code == 0
     assert lines_of(tmp_path / "full") == lines_of(run)
+
+
+def test_what_ended_a_run_is_said_even_if_its_folder_cannot_be_told(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lines_of: Any
+) -> None:
+    calls = {"pwrite": 5, "replace": 1}  # that succeed before the disk is full
+
+    def until_full(name: str) -> Callable[..., Any]:
+        whole = getattr(os, name)
+
+        def limited(*arguments: Any) -> Any:
+            calls[name] -= 1
+            if calls[name] < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return whole(*arguments)
+
+        return limited
+
+    with monkeypatch.context() as patch:
+        for name in calls:
+            patch.setattr(os, name, until_full(name))
+        answer = engine(*SMALL, "--space=nats-sss", "--out=run", "--budget=9")
+    assert answer.complaint == (
+        "cannot write record 5 to run/records.jsonl: No space left on device; the 5 records before it are whole: "
+        "make room, then `engine resume`"
+    )
+    assert len(lines_of(tmp_path / "run")) == 5
+    assert engine("resume", "run").code == 0
+    assert len(lines_of(tmp_path / "run")) == 9
+    assert sorted(contents(tmp_path / "run")) == ["records.jsonl", "study.json"]
 
 
 def test_a_disk_without_room_for_the_study_is_named(program: Any, tmp_path: Path) -> None:

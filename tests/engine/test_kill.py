@@ -88,7 +88,12 @@ class Victim:
         """Begin or continue, whichever the folder is ready for."""
         begun = (self.run / "study.json").exists()
         command = ["resume", self.run] if begun else [*self.arguments, f"--out={self.run}"]
-        return self.spawn(*command, f"--workers={self.workers}", "--quiet", program=self.driver)
+        with (self.run.parent / "errors").open("w") as errors:  # a pipe would wait for workers that live on
+            return self.spawn(*command, f"--workers={self.workers}", "--quiet", program=self.driver, stderr=errors)
+
+    def end(self, process: subprocess.Popen[str], *codes: int) -> None:
+        """Wait for a process that is about to end."""
+        assert process.wait(timeout=300) in codes, (self.run.parent / "errors").read_text()
 
     def kill(self, size: float) -> None:
         """Kill as soon as the records have grown to a size, give or take two milliseconds."""
@@ -97,17 +102,14 @@ class Victim:
             time.sleep(0.0005)
         time.sleep(self.random.random() * 0.002)
         process.kill()
-        _, err = process.communicate()
-        assert process.returncode in (-signal.SIGKILL, 0), err
+        self.end(process, -signal.SIGKILL, 0)
         text = file.read_bytes() if file.exists() else b""
         self.counts.append(text.count(b"\n"))
         self.torn += not text.endswith(b"\n") and bool(text)
 
     def finish(self) -> None:
-        """Let it end."""
-        process = self.start()
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
+        """Let it come to its own end."""
+        self.end(self.start(), 0)
 
 
 def killed_run(spawn: Spawn, folder: Path, arguments: list[str], workers: int, kills: int, whole: Path) -> Victim:

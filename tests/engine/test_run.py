@@ -220,6 +220,9 @@ def test_a_network_met_before_is_answered_from_the_cache(
     cached = sum(record["cached"] for record in records)
     assert cached >= 36
     assert f"{cached} answered from the cache" in answer.out
+    front = json.loads(engine("front", "run", "--json", "--objective=width").out)
+    assert front["considered"] == len(first)
+    assert len({row["key"] for row in front["front"]}) == len(front["front"])
 
 
 # --- scores that go wrong -----------------------------------------------------------------------------
