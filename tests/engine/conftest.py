@@ -274,3 +274,22 @@ def plugin(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.syspath_prepend(str(site))
     yield importlib.import_module("toy_plugin")
     sys.modules.pop("toy_plugin")
+
+
+@pytest.fixture
+def run(engine: Any, tmp_path: Path) -> Path:
+    """A finished run of thirty records."""
+    assert (
+        engine(
+            "run",
+            "--strategy=random",
+            "--fitness=trace",
+            "--target=none",
+            "--quiet",
+            "--space=nats-sss",
+            "--budget=30",
+            "--out=run",
+        ).code
+        == 0
+    )
+    return tmp_path / "run"
