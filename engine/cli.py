@@ -316,7 +316,9 @@ def script() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # μ on an ASCII terminal
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way to say Ctrl-C
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and written: a second Ctrl-C has nothing to stop
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ class Setup:
             raise UsageError("fitness 'table' names no column; expected table:COLUMN, a column of --table")
         if name not in FITNESS:
             known = [*FITNESS, *(own.name for own in self.own_scores), "table:COLUMN"]
-            raise UnknownName("fitness", name, [each for each in known if each != "table"])
+            raise UnknownName("fitness", name, known)
         return checked_fitness(f"fitness {name!r}", FITNESS.create(name, options or {}))
 
     def expression(self, text: str) -> Expression:

@@ -56,7 +56,7 @@ def _fitness() -> Rows:
         about = _about(FITNESS.load(name))
         return {"better": made.direction, "unit": made.unit, "needs": made.needs, "about": about}
 
-    rows = _rows("fitness", [name for name in FITNESS if name != "table"], row)
+    rows = _rows("fitness", FITNESS, row)
     about = "A column of the benchmark table given by --table."
     rows.append({"fitness": "table:COLUMN", "better": "max", "unit": "", "needs": "genotype", "about": about})
     for name, about in (
