@@ -1,0 +1,15 @@
+"""The commands of `engine`, one module each: `add` its options, `call` it, get the text to print.
+
+A module is imported when its command is called, so that the others cost nothing.
+"""
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = {
+    "run": "search a space with a training-free score",
+    "resume": "continue a run that was stopped, or give it a larger budget",
+    "front": "show the networks of a run that no other beats",
+    "score": "score one architecture",
+    "list": "list what is there to choose from",
+}
+"""Name, which is its module's too, and what it does."""

@@ -1,0 +1,76 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+
+from spaces.errors import UnknownName
+
+__all__ = ["add_images", "add_objectives", "add_problem", "add_running", "given", "one_of", "whole"]
+
+
+def add_problem(parser: argparse.ArgumentParser) -> None:
+    """Which networks, under which target, and what is known of them."""
+    parser.add_argument("--space", metavar="NAME", help="which networks, options in parentheses (default: munas)")
+    parser.add_argument("--input-shape", metavar="HxWxC", help="height, width, channels (default: 32x32x3)")
+    parser.add_argument("--classes", type=whole, metavar="N", help="number of classes (default: 10)")
+    parser.add_argument("--target", metavar="NAME", help="microcontroller that bounds memory, or none")
+    parser.add_argument("--table", metavar="FILE", help="benchmark table (CSV) or official archive folder")
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """What scores of weights are computed on."""
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="images that scores of weights see, see `engine list data` (default: digits if labels are needed, "
+        "else noise)",
+    )
+    parser.add_argument("--batch", type=whole, metavar="N", help="number of images (default: each score's own)")
+    parser.add_argument("--score-seed", type=whole, metavar="N", help="of images and weights (default: 0)")
+    parser.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda if there is one)")
+    parser.add_argument("--threads", type=whole, metavar="N", help="of torch in each process (default: 1)")
+
+
+def add_objectives(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """`--objective`, repeatable."""
+    parser.add_argument(
+        "--objective", dest="objectives", action="append", metavar="EXPR[:min|max]", help=f"{purpose}; repeatable"
+    )
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """How a search is carried out and reported."""
+    parser.add_argument("--workers", type=whole, metavar="N", help="processes that evaluate (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def whole(text: str) -> int:
+    """A whole number; argparse reports what is not one."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}; expected a whole number, e.g. 1000") from None
+
+
+def one_of(kind: str, names: Iterable[str]) -> Callable[[str], str]:
+    """A reader of one of some names; argparse reports other ones."""
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(str(UnknownName(kind, text, names)))
+        return text
+
+    return check
+
+
+def given(options: argparse.Namespace) -> dict[str, object]:
+    """The flags that were given and are fields of a config."""
+    from dataclasses import fields
+
+    from engine.config import RunConfig
+
+    names = {item.name for item in fields(RunConfig)}
+    return {name: value for name, value in vars(options).items() if name in names and value is not None}

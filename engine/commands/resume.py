@@ -1,0 +1,36 @@
+"""`engine resume`: continue a run."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.commands.options import add_running, whole
+from engine.commands.run import search
+
+__all__ = ["add", "call"]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("run", metavar="DIR", help="run folder")
+    parser.add_argument(
+        "--budget", type=whole, metavar="N", help="new total number of records (default: the run's)"
+    )
+    add_running(parser)
+
+
+def call(options: argparse.Namespace) -> str:
+    """Continue it and say what came out."""
+    from pathlib import Path
+
+    from engine.api import go_on, reopen
+    from engine.results.output import tell
+
+    workers = 1 if options.workers is None else options.workers
+    folder, setup = reopen(Path(options.run), options.budget, workers)
+    changes = folder.version_changes()
+    if changes and not options.quiet:
+        tell(
+            f"note: since the run began {', '.join(changes)}; its next records may not be what they would have been"
+        )
+    return search(options, setup, lambda progress, start: go_on(folder, setup, progress, start))
