@@ -310,12 +310,35 @@ class Space(ABC):
 
     def enumerate(self) -> Iterator[Genotype]:
         """Every genotype once, the last choice changing fastest; for spaces small enough to list."""
+        return self._complete({})
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Every genotype with another value of exactly one of its choices; for spaces small enough to list.
+
+        Where the new value takes choices away, these are dropped; where it brings some, they take all their values.
+        """
+        domains: dict[str, Domain] = {}
+
+        def choose(name: str, domain: Domain) -> Value:
+            domains[name] = domain
+            return genotype[name]
+
+        self.record(choose)
+        for name, domain in domains.items():
+            for value in domain.values():
+                if value != genotype[name]:
+                    yield from self._complete({**genotype, name: value})
+
+    def _complete(self, fixed: Mapping[str, Value]) -> Iterator[Genotype]:
+        """Every genotype in which choices named in `fixed` have that value, the last choice changing fastest."""
         path: list[tuple[tuple[Value, ...], int]] = []
         while True:
             depth = 0
 
             def choose(name: str, domain: Domain) -> Value:
                 nonlocal depth
+                if name in fixed:
+                    return fixed[name]
                 if depth == len(path):
                     path.append((domain.values(), 0))
                 values, index = path[depth]

@@ -14,8 +14,9 @@ import pytest
 
 from spaces import SPACES
 from spaces.errors import InvalidGenotype, UsageError
-from spaces.network import Network
-from spaces.space import Domain, Genotype, Space, Value
+from spaces.layers import Dense
+from spaces.network import Network, NetworkBuilder
+from spaces.space import Choose, Domain, Genotype, Integer, Space, Value
 
 MakeSpace = Callable[..., Space]
 WRONG_VALUES = ("no such value", -1, 10**6, None, 1.5, "", [], float("nan"))
@@ -275,6 +276,50 @@ def test_repair_keeps_what_fits(make_space: MakeSpace) -> None:
         repaired = space.repair(broken, rng)
         fresh.decode(repaired)
         assert all(repaired[name] == value for name, value in kept.items() if name in repaired)
+
+
+def test_neighbours_are_all_that_differ_in_one_choice(make_space: MakeSpace) -> None:
+    space, fresh = make_space(), make_space()
+    if space.size is None:
+        pytest.skip(f"{space.name} is not finite, or too large to list")
+    listed = list(space.enumerate())
+    for genotype in _genotypes(space, 3, seed=10):
+        before = list(genotype.items())
+        neighbours = list(space.neighbours(genotype))
+        assert list(genotype.items()) == before
+        assert len(neighbours) == len(set(neighbours))
+        assert set(neighbours) == {other for other in listed if _differences(genotype, other) == 1}
+        for other in neighbours[::5]:
+            assert genotype in set(fresh.neighbours(other))
+            assert _asked(fresh, other) == list(other)
+
+
+class _Conditional(Space):
+    """Up to three layers, each with a width of its own: 3 + 9 + 27 genotypes."""
+
+    name, size = "conditional", 39
+
+    def build(self, choose: Choose) -> Network:
+        net = NetworkBuilder((3,))
+        x = net.input
+        for layer in range(choose("layers", Integer(1, 3))):
+            x = net.add(Dense(choose(f"{layer}.units", Integer(1, 3))), x)
+        return net.build(x)
+
+
+def test_neighbours_bring_the_choices_that_a_new_value_needs() -> None:
+    space = _Conditional()
+    listed = list(space.enumerate())
+    assert len(listed) == len(set(listed)) == space.size
+    for genotype in listed:
+        neighbours = list(space.neighbours(genotype))
+        assert len(neighbours) == len(set(neighbours))
+        assert set(neighbours) == {other for other in listed if _differences(genotype, other) == 1}
+
+
+def _differences(one: Genotype, other: Genotype) -> int:
+    """Number of choices that both have, with different values."""
+    return sum(one[name] != other[name] for name in one if name in other)
 
 
 # --- randomness -------------------------------------------------------------------------------------
