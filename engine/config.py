@@ -21,7 +21,7 @@ class RunConfig:
         space: Name of the space, with options in parentheses: "nats-tss(channels=3,cells=1)".
         input_shape: HEIGHTxWIDTHxCHANNELS of the images.
         classes: Number of classes.
-        strategy: Name of the strategy.
+        strategy: Name of the strategy, with options in parentheses: "bo(model=gp)".
         fitness: Expression of scores and penalties.
         objectives: Instead of the fitness alone, expressions with an optional :min or :max.
         bounds: NAME<=NUMBER or NAME>=NUMBER, each on a raw score.
@@ -31,6 +31,7 @@ class RunConfig:
         open: Number of asks kept open.
         population: Of evolution; the strategy's default if not given.
         tournament: Of evolution; the strategy's default if not given.
+        rank: Expression that ranks candidates for a strategy that asks for it, such as area; naswot if not given.
         seed: Of every random choice.
         workers: Processes that evaluate.
         data: Images that scores of modules are computed on (`fitness.data.SOURCES`), or "auto": digits if a score
@@ -55,6 +56,7 @@ class RunConfig:
     open: int = 8
     population: int | None = None
     tournament: int | None = None
+    rank: str | None = None
     seed: int = 0
     workers: int = 1
     data: str = "auto"
@@ -82,16 +84,17 @@ class RunConfig:
                 continue
             if type(value) is not int or not low <= value <= high:
                 raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high:,}")
-        for name in ("space", "input_shape", "strategy", "fitness", "target", "table", "data", "device", "out"):
+        texts = ("space", "input_shape", "strategy", "fitness", "target", "table", "rank", "data", "device", "out")
+        for name in texts:
             value = getattr(self, name)
-            if not isinstance(value, str) and not (value is None and name in ("table", "out")):
+            if not isinstance(value, str) and not (value is None and name in ("table", "rank", "out")):
                 raise UsageError(f"{name} is {value!r}; expected text")
         for name in ("objectives", "bounds"):
             value = getattr(self, name)
-            texts = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (None,)
-            if not all(isinstance(text, str) for text in texts):
+            listed = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (None,)
+            if not all(isinstance(text, str) for text in listed):
                 raise UsageError(f"{name} is {value!r}; expected a list of texts")
-            object.__setattr__(self, name, texts)
+            object.__setattr__(self, name, listed)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

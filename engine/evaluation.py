@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.objectives import Bound
 from engine.records import Status
+from engine.run_folder import current_versions
+from engine.score_cache import Known, ScoreCache, ScoreFile
 from fitness.base import Fitness
 from fitness.probing.source import ProbeSource
 from fitness.scores.base import Score
@@ -44,9 +46,11 @@ class Evaluator:
         scores: Further scores to record.
         probe: What training-free scores of modules are computed on; None if there are none.
         threads: Of torch while it computes. Rounding depends on it, so it belongs to what a run is.
+        cache: Where scores of modules are kept between runs; None keeps none.
 
     Attributes:
         shareable: Whether networks of one key have all their scores in common.
+        saved_seconds: What computing the scores that came from the cache had taken.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Evaluator:
         scores: Sequence[Fitness],
         probe: ProbeSource | None = None,
         threads: int = 1,
+        cache: ScoreCache | None = None,
     ) -> None:
         self._space = space
         self._bounds = tuple(sorted(bounds, key=lambda bound: _cost(bound.fitness)))
@@ -68,9 +73,12 @@ class Evaluator:
         self._source, self._threads = probe, threads
         self._probe: Probe | None = None
         self._known: dict[tuple[str, str], Measured] = {}  # by simplified key and score
+        self._cache = cache
+        self._files: dict[str, ScoreFile] = {}  # of the cache, by score
+        self.saved_seconds = 0.0
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_probe": None, "_known": {}}  # a worker loads its own images
+        return self.__dict__ | {"_probe": None, "_known": {}, "_files": {}}  # a worker loads its own images
 
     def open(self) -> None:
         """Load the images now, so that what is wrong with them is found before anything runs.
@@ -84,12 +92,21 @@ class Evaluator:
 
     def __call__(self, genotype: Genotype, known: Mapping[str, float] | None = None) -> Outcome:
         """Evaluate, taking over from `known` what networks of one key share."""
-        started = time.perf_counter()
+        started, saved = time.perf_counter(), self.saved_seconds
         scores: dict[str, float] = {}
         if known:
             scores = {name: value for name, value in known.items() if name not in self._own}
         status, reason = self._evaluate(genotype, scores)
-        return Outcome(scores, status, reason, round(time.perf_counter() - started, 6))
+        seconds = time.perf_counter() - started + self.saved_seconds - saved
+        return Outcome(scores, status, reason, round(seconds, 6))
+
+    def recall(self, genotype: Genotype) -> Outcome | None:
+        """The outcome if the cache holds all of it: neither bounds nor scores that are not of modules."""
+        asked = [score for score in self._scores if isinstance(score, Score)]
+        if self._cache is None or self._bounds or len(asked) < len(self._scores):
+            return None
+        known = self._kept(self._space.decode(genotype), asked)
+        return self(genotype) if len(known) == len(asked) else None
 
     def _evaluate(self, genotype: Genotype, scores: dict[str, float]) -> tuple[Status, str | None]:
         for bound in self._bounds:
@@ -128,6 +145,23 @@ class Evaluator:
     def _measure(self, asked: Sequence[Score], genotype: Genotype, scores: dict[str, float]) -> str | None:
         """Record scores of the module; those that dead branches leave alone, of what is left without them."""
         network = self._space.decode(genotype)
+        found = self._kept(network, asked)
+        started = time.perf_counter()
+        missing = [score for score in asked if score.name not in found]
+        found |= self._compute(network, missing)
+        self._keep(network, missing, found, time.perf_counter() - started)
+        reason = None
+        for score in asked:
+            measured = found[score.name]
+            if measured.value is None:
+                reason = reason or f"{score.name}: {measured.reason}"
+                continue
+            scores[score.name] = measured.value
+            if measured.std is not None:
+                scores[f"{score.name}.std"] = measured.std
+        return reason
+
+    def _compute(self, network: Network, asked: Sequence[Score]) -> dict[str, Measured]:
         found = self._on(network, [score for score in asked if not score.ignores_dead])
         alive = [score for score in asked if score.ignores_dead]
         if alive:
@@ -139,16 +173,52 @@ class Evaluator:
                 self._known[function.key, name] = measured
                 found[name] = measured
             found |= {score.name: self._known[function.key, score.name] for score in alive if score not in new}
-        reason = None
-        for score in asked:
-            measured = found[score.name]
-            if measured.value is None:
-                reason = reason or f"{score.name}: {measured.reason}"
-                continue
-            scores[score.name] = measured.value
-            if measured.std is not None:
-                scores[f"{score.name}.std"] = measured.std
-        return reason
+        return found
+
+    def _kept(self, network: Network, asked: Sequence[Score]) -> dict[str, Measured]:
+        """What the cache holds of a network."""
+        if self._cache is None:
+            return {}
+        from fitness.probing.measure import Measured
+
+        started = time.perf_counter()
+        found, seconds = {}, 0.0
+        for score in filter(_of_ours, asked):
+            known = self._file(score).get(network.key)
+            if known is not None:
+                seconds += known.seconds
+                found[score.name] = Measured(known.value, known.std, known.reason)
+        self.saved_seconds += seconds - (time.perf_counter() - started)  # looking it up is no part of a search
+        return found
+
+    def _keep(
+        self, network: Network, computed: Sequence[Score], found: Mapping[str, Measured], seconds: float
+    ) -> None:
+        if self._cache is None:
+            return
+        for score in computed:
+            of = found[score.name]
+            passing = of.reason is not None and "memory" in of.reason  # the next try may have more of it
+            if _of_ours(score) and not passing:
+                known = Known(of.value, of.std, of.reason, round(seconds / len(computed), 6))
+                self._file(score).put(network.key, known)
+
+    def _file(self, score: Score) -> ScoreFile:
+        """Where the values of a score are kept: everything that they depend on is in the header."""
+        assert self._cache is not None
+        if score.name not in self._files:
+            self.open()
+            assert self._probe is not None, "setup gives a probe source wherever there are scores of modules"
+            self._files[score.name] = self._cache.file(
+                {
+                    "space": self._space.name,
+                    "score": score.name,
+                    **self._probe.identity(score),
+                    "threads": self._threads,
+                    "versions": {name: current_versions()[name] for name in ("torch", "nas-engine")},
+                }
+            )
+        return self._files[score.name]
 
     def _on(self, network: Network, asked: Sequence[Score]) -> dict[str, Measured]:
         if not asked:
@@ -200,6 +270,11 @@ class Evaluator:
         self.open()
         assert self._probe is not None, "setup gives a probe source wherever there are scores of modules"
         return Probed(seeded_module(network, self._probe), self._probe)
+
+
+def _of_ours(score: Score) -> bool:
+    """Whether name and version say what a score computes; somebody's own may change under its name."""
+    return type(score).__module__.startswith("fitness.")
 
 
 def _function(network: Network) -> Network:

@@ -178,7 +178,7 @@ def _damaged(what: str) -> DamagedRun:
 
 def default_path(config: RunConfig, parent: Path = Path("runs")) -> Path:
     """A new folder named after the run: runs/munas-aging-0, then runs/munas-aging-0-2, ..."""
-    name = f"{config.space.partition('(')[0]}-{config.strategy}-{config.seed}"
+    name = f"{config.space.partition('(')[0]}-{config.strategy.partition('(')[0]}-{config.seed}"
     path, number = parent / name, 1
     while path.exists():
         number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 from engine.config import RunConfig
 from engine.evaluation import Evaluator
 from engine.objectives import Bound, Objective, Objectives, check_bounds, split_bound, split_direction
+from engine.score_cache import ScoreCache, scores_of
 from engine.strategies import STRATEGIES
 from engine.strategies.base import Strategy
 from engine.targets import Target, find_target
@@ -24,8 +26,8 @@ from fitness.reference import SAMPLE, SEED
 from fitness.scores.base import Score
 from spaces import SPACES
 from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
-from spaces.registry import construct
-from spaces.space import Space
+from spaces.registry import construct, takes
+from spaces.space import Genotype, Space
 
 StrategyFactory = Callable[..., Strategy]
 
@@ -39,12 +41,14 @@ class Setup:
         own_space: Used instead of the registered space.
         own_strategy: Used instead of the registered strategy.
         own_scores: Fitness objects that expressions may name, before registered ones.
+        cache: Where scores of modules are kept between runs.
     """
 
     config: RunConfig
     own_space: Space | None = None
     own_strategy: StrategyFactory | None = None
     own_scores: tuple[Fitness, ...] = ()
+    cache: ScoreCache | None = None
 
     def __post_init__(self) -> None:
         names: list[str] = []
@@ -62,12 +66,7 @@ class Setup:
         if self.own_space is not None:
             return self.own_space
         parts = {"input_shape": self.config.image_shape, "num_classes": self.config.classes}
-        name, options = self.config.space, {}
-        if "(" in name:
-            term, *more = parse("".join(name.split()))
-            if more:
-                raise UsageError(f"space {name!r}; expected one space, e.g. nats-tss(channels=3, cells=1)")
-            name, options = term.name, dict(term.options)
+        name, options = _named("space", self.config.space, "nats-tss(channels=3, cells=1)")
         space = SPACES.create(name, options, parts)
         if not isinstance(space, Space):
             raise RunError(f"space {self.config.space!r} makes {space!r}; expected a spaces.space.Space")
@@ -159,11 +158,19 @@ class Setup:
     @cached_property
     def recorded(self) -> tuple[Fitness, ...]:
         """Every score that goes into a record."""
-        scores: dict[str, Fitness] = {}
-        for objective in self.objectives.objectives:
-            scores |= {score.name: score for score in objective.expression.scores}
-            scores |= {p.figure: self.fitness(p.figure) for p in objective.expression.penalties}
-        return tuple(scores.values())
+        every = [score for objective in self.objectives.objectives for score in self._raw(objective)]
+        return tuple({score.name: score for score in every}.values())
+
+    def _raw(self, objective: Objective) -> list[Fitness]:
+        """The raw scores that an objective is computed from."""
+        expression = objective.expression
+        return [*expression.scores, *(self.fitness(penalty.figure) for penalty in expression.penalties)]
+
+    @property
+    def _computed(self) -> list[Fitness]:
+        """Everything that a run computes, for its records, bounds and rankings."""
+        ranked = self._raw(self.ranking) if self.ranking is not None else []
+        return [*self.recorded, *(bound.fitness for bound in self.bounds), *ranked]
 
     @cached_property
     def data(self) -> str:
@@ -175,7 +182,7 @@ class Setup:
         if self.config.data != "auto":
             check_source(self.config.data)
             return self.config.data
-        return _data_for([*self.recorded, *(bound.fitness for bound in self.bounds)])
+        return _data_for(self._computed)
 
     @cached_property
     def device(self) -> str:
@@ -184,9 +191,7 @@ class Setup:
         Raises:
             UsageError: No such device here.
         """
-        if not any(
-            isinstance(score, Score) for score in (*self.recorded, *(bound.fitness for bound in self.bounds))
-        ):
+        if not any(isinstance(score, Score) for score in self._computed):
             return self.config.device
         return usable_device(self.config.device)
 
@@ -211,9 +216,48 @@ class Setup:
             config.batch,
             config.device,
         )
-        made = Evaluator(self.space, bounds, scores, source, config.threads)
+        made = Evaluator(self.space, bounds, scores, source, config.threads, self.cache)
         made.open()
         return made
+
+    @cached_property
+    def strategy_factory(self) -> object:
+        """What makes the strategy; nothing is known of it but that it was found under its name."""
+        return self.own_strategy or STRATEGIES.load(_named("strategy", self.config.strategy, "bo(model=gp)")[0])
+
+    @property
+    def _strategy_options(self) -> dict[str, object]:
+        if self.own_strategy is not None:
+            return {}
+        return _named("strategy", self.config.strategy, "bo(model=gp)")[1]
+
+    @cached_property
+    def ranking(self) -> Objective | None:
+        """What candidates are ranked by for a strategy that takes `rank`; None if it takes none.
+
+        Raises:
+            UsageError: The config ranks by something that the strategy does not ask for.
+        """
+        asked = takes(self.strategy_factory, "rank")
+        if not asked and self.config.rank is not None:
+            raise UsageError(
+                f"strategy {self.config.strategy!r} ranks nothing; leave out rank {self.config.rank!r}"
+            )
+        return self.objective(self.config.rank or "naswot") if asked else None
+
+    def rank(self, genotypes: Sequence[Genotype]) -> list[float]:
+        """Merits of candidates in the `ranking`: larger is better, -inf where a score failed."""
+        assert self.ranking is not None, "only strategies that take it are given it"
+        expression = self.ranking.expression
+        if expression.needs_reference and not expression.quantiles:
+            expression.refer(sample_scores(self, expression.scores))
+        columns = scores_of(self, self._raw(self.ranking), genotypes, workers=self.config.workers)
+        merits = []
+        for row in range(len(genotypes)):
+            scores = {name: column.values[row] for name, column in columns.items()}
+            known = {name: value for name, value in scores.items() if value is not None}
+            merits.append(self.ranking.merit(known) if len(known) == len(scores) else -math.inf)
+        return merits
 
     def strategy(self) -> Strategy:
         """A fresh strategy.
@@ -221,14 +265,17 @@ class Setup:
         Raises:
             UsageError: It cannot pursue that many objectives, or takes no such option.
         """
-        given = {"population": self.config.population, "tournament": self.config.tournament}
-        options = {name: value for name, value in given.items() if value is not None}
-        parts = {"space": self.space, "objectives": self.objectives, "seed": self.config.seed}
         what = f"strategy {self.config.strategy!r}"
-        if self.own_strategy is not None:
-            made = construct(what, self.own_strategy, options, parts)
-        else:
-            made = STRATEGIES.create(self.config.strategy, options, parts)
+        options = dict(self._strategy_options)
+        for name in ("population", "tournament"):
+            if (value := getattr(self.config, name)) is not None:
+                if name in options:
+                    raise UsageError(f"{what} has {name} in parentheses and as a field of its own; give it once")
+                options[name] = value
+        parts = {"space": self.space, "objectives": self.objectives, "seed": self.config.seed}
+        if self.ranking is not None:
+            parts["rank"] = self.rank
+        made = construct(what, self.strategy_factory, options, parts)
         lacks = [name for name in ("ask", "tell", "adopt", "max_objectives") if not hasattr(made, name)]
         if lacks:
             raise UsageError(f"{what} lacks {', '.join(lacks)}; expected an engine.strategies.base.Strategy")
@@ -297,6 +344,20 @@ class Setup:
 def _data_for(scores: Sequence[Fitness]) -> str:
     """The images that come with the engine and suffice for some scores."""
     return "digits" if any(getattr(score, "needs_labels", False) for score in scores) else "noise"
+
+
+def _named(kind: str, text: str, example: str) -> tuple[str, dict[str, object]]:
+    """Name and options of `name(option=value, ...)`.
+
+    Raises:
+        UsageError: Not of that form.
+    """
+    if "(" not in text:
+        return text, {}
+    term, *more = parse("".join(text.split()))
+    if more:
+        raise UsageError(f"{kind} {text!r}; expected one {kind}, e.g. {example}")
+    return term.name, dict(term.options)
 
 
 def checked_fitness(what: str, made: object) -> Fitness:

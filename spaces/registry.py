@@ -98,6 +98,11 @@ def construct(what: str, factory: object, options: Mapping[str, object], parts: 
     return factory(**parts, **options)
 
 
+def takes(factory: object, name: str) -> bool:
+    """Whether a factory has a parameter of that name."""
+    return callable(factory) and name in (_parameters(factory) or {})
+
+
 def _check_options(
     what: str, accepted: Mapping[str, Parameter], options: Mapping[str, object], parts: Mapping[str, object]
 ) -> None:

@@ -35,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--population", type=whole, metavar="N", help="of aging evolution (default: 100)")
     parser.add_argument("--tournament", type=whole, metavar="N", help="of aging evolution (default: 25)")
+    parser.add_argument("--rank", metavar="EXPR", help="scores by which area picks its start (default: naswot)")
     parser.add_argument("--seed", type=whole, metavar="N", help="of every random choice (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same fields; flags win")

@@ -5,6 +5,7 @@ Also the guard that leaves a module, torch and the random generators as they wer
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,24 @@ class Probe:
                 f"{score.name} needs {count} images, got {len(self.images)}; give more images or a smaller batch"
             )
         return count
+
+    def identity(self, score: Score) -> dict[str, object]:
+        """All of a probe that a score's values depend on, as JSON values: two alike give the same scores.
+
+        Raises:
+            UsageError: See `count`.
+        """
+        count = self.count(score) if score.batch or self.batch or score.published_batch else 0
+        digest = hashlib.sha256(self.images[:count].cpu().contiguous().numpy().tobytes())
+        if score.needs_labels and self.labels is not None:
+            digest.update(self.labels[:count].cpu().numpy().tobytes())
+        return {
+            "images": digest.hexdigest(),
+            "shape": [count, *self.images.shape[1:]],
+            "classes": self.number_of_classes if score.needs_labels else 0,
+            "seed": self.seed,
+            "device": self.images.device.type,
+        }
 
     def labels_of(self, first: int, last: int) -> Tensor:
         """Labels of a span of images.
