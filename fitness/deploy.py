@@ -1,7 +1,8 @@
 """The list of kernels an int8 runtime executes for a network, and the memory its tensors need.
 
 Fusing: batch norm folds into the convolution or dense layer before it, a ReLU that directly follows an
-operation belongs to it, flattening only renames a tensor. Knows shapes and lifetimes, not weights.
+operation belongs to it unless that only moves numbers, flattening only renames a tensor. Knows shapes and
+lifetimes, not weights.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Input, Op, Pool, ReLU, Shape
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Op, Pool, ReLU, Shape, Slice
 from spaces.network import Network
 
 _FOLDING = (Conv, Dense)
+_WITHOUT_RELU = (Flatten, Concat, Slice)  # CONCATENATION and STRIDED_SLICE apply no activation
 ALIGNMENT_BYTES = 16  # of a tensor in TensorFlow Lite Micro's arena
 
 
@@ -64,7 +66,7 @@ def fused(network: Network) -> tuple[Kernel, ...]:
             if reads[source] == 1:
                 kernel = place[source]
                 if kind is ReLU:
-                    if source and type(ops[source]) is not Flatten:
+                    if source and type(ops[source]) not in _WITHOUT_RELU:
                         relus[kernel] += 1
                         place.append(kernel)
                         continue
@@ -133,6 +135,8 @@ def arena_tensors(network: Network) -> tuple[Tensor, ...]:
                     buffer = run(elements, buffer)
                 total = buffer if total < 0 else run(elements, total, buffer)
             place.append(total)
+        elif kind is Concat:
+            place.append(run(elements, *[place[source] for source in inputs]))
         else:
             buffer = place[inputs[0]]
             if (kind is Conv or kind is Pool) and op.padding != (0, 0):  # type: ignore[union-attr]

@@ -115,8 +115,9 @@ def depth(network: Network, live: bool = False) -> int:
 def bottleneck(network: Network, live: bool = False) -> int:
     """Elements of the smallest feature map on the widest path from input to flattening.
 
-    Maximum over the branches of a sum, minimum along a chain; the input and dense layers do not count. Zero if
-    no information passes. A network that flattens its input at once has that input for its only map.
+    Maximum over the branches of a sum or concatenation, minimum along a chain; the input and dense layers do
+    not count. Zero if no information passes. A network that flattens its input at once has that input for its
+    only map.
     """
     kernels = fused(network.live if live else network)
     widths: list[int] = []

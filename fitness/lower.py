@@ -5,10 +5,11 @@ The module computes exactly the graph, dead branches included, so that what is c
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Input, Op, Pool, ReLU, Shape, Zero
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Op, Pool, ReLU, Shape, Slice, Zero
 from spaces.network import Network
 
 
@@ -66,6 +67,26 @@ class PaddedSum(nn.Module):
         return total
 
 
+class Concatenation(nn.Module):
+    """Maps one behind the other along the channels."""
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """(N, C_1 + ... + C_n, H, W) of maps (N, C_i, H, W)."""
+        return torch.cat(maps, dim=1)
+
+
+class FirstChannels(nn.Module):
+    """The first `channels` channels of a map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) of a map (N, C, H, W)."""
+        return x[:, : self.channels]
+
+
 class Zeroed(nn.Module):
     """x * 0; keeps the gradient graph, as NAS-Bench-201's `none` does."""
 
@@ -91,6 +112,10 @@ def _module(op: Op, shapes: list[Shape]) -> nn.Module:
             return nn.ReLU()
         case Add():
             return PaddedSum()
+        case Concat():
+            return Concatenation()
+        case Slice(channels):
+            return FirstChannels(channels)
         case Zero():
             return Zeroed()
         case Flatten():

@@ -109,6 +109,8 @@ def _join_ranks(
             keys = {source: sizes[source] - need[source] for source in sources}
             if len(set(keys.values())) == len(keys):
                 unique = sorted(keys, key=keys.__getitem__)
+            elif not ops[node].commutative:  # its inputs have a place of their own
+                unique = sorted(keys, key=lambda source: (keys[source], sources.index(source)))
             elif labels is None:
                 unique, undecided = _by_chain(keys, ops, inputs, reads)
                 tie = tie or undecided

@@ -35,7 +35,8 @@ def _is_whole(value: object, low: int) -> bool:
 class Operation:
     """Common to all operations: a stable text and number, equal in every process."""
 
-    commutative: ClassVar[bool] = False
+    variadic: ClassVar[bool] = False  # reads any number of nodes, not exactly one
+    commutative: ClassVar[bool] = False  # variadic, and the order of its inputs does not matter
     elementwise: ClassVar[bool] = False  # one input, whose shape is the output's
 
     def __post_init__(self) -> None:
@@ -145,6 +146,7 @@ class ReLU(Operation):
 class Add(Operation):
     """Sum of maps with equal channels; smaller ones are zero-padded at the bottom and right."""
 
+    variadic: ClassVar[bool] = True
     commutative: ClassVar[bool] = True
 
     def out_shape(self, *shapes: Shape) -> Shape:
@@ -156,6 +158,33 @@ class Add(Operation):
         if any(len(shape) != 3 or shape[0] != first[0] for shape in shapes):
             raise ShapeError(f"Add of maps {shapes}; expected equal channels")
         return first[0], max(shape[1] for shape in shapes), max(shape[2] for shape in shapes)
+
+
+@dataclass(frozen=True)
+class Concat(Operation):
+    """Maps of equal height and width one behind the other along the channels, in the order of the inputs."""
+
+    variadic: ClassVar[bool] = True
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        if len(shapes) < 2:
+            raise ShapeError("Concat of one map; expected at least two: read the map itself")
+        if any(len(shape) != 3 or shape[1:] != shapes[0][1:] for shape in shapes):
+            raise ShapeError(f"Concat of {shapes}; expected maps (C, H, W) of equal height and width")
+        return sum(shape[0] for shape in shapes), *shapes[0][1:]
+
+
+@dataclass(frozen=True)
+class Slice(Operation):
+    """The first `channels` channels of a map."""
+
+    channels: int
+
+    def out_shape(self, shape: Shape) -> Shape:
+        channels, height, width = _map(self, shape)
+        if self.channels > channels:
+            raise ShapeError(f"{self.token} of a map of {channels} channels; expected at most as many as it has")
+        return self.channels, height, width
 
 
 @dataclass(frozen=True)
@@ -197,10 +226,10 @@ def volume(shape: Shape) -> int:
     return shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
 
 
-Op = Input | Conv | Pool | BatchNorm | ReLU | Add | Zero | Flatten | Dense
+Op = Input | Conv | Pool | BatchNorm | ReLU | Add | Concat | Slice | Zero | Flatten | Dense
 
 OPS: dict[str, type[Op]] = {
-    op.__name__: op for op in (Input, Conv, Pool, BatchNorm, ReLU, Add, Zero, Flatten, Dense)
+    op.__name__: op for op in (Input, Conv, Pool, BatchNorm, ReLU, Add, Concat, Slice, Zero, Flatten, Dense)
 }
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from spaces.canonical import canonical_order, digest
 from spaces.errors import UsageError
-from spaces.layers import OPS, Add, Input, Op, Shape, ShapeError, Zero, volume
+from spaces.layers import OPS, Add, Concat, Input, Op, Shape, ShapeError, Zero, volume
 
 
 class Node(NamedTuple):
@@ -160,7 +160,7 @@ def chain(input_shape: Shape, *ops: Op) -> Chain:
     """
     shapes, shape = [], input_shape
     for op in ops:
-        if isinstance(op, Input) or op.commutative:
+        if isinstance(op, Input) or op.variadic:
             raise ShapeError(f"{op.token} in a chain; expected operations of one input")
         shape = op.out_shape(shape)
         shapes.append(shape)
@@ -211,7 +211,7 @@ class NetworkBuilder:
             self._reads[source] += 1
             if source != here - 1:
                 self._is_chain = False
-        elif op.commutative and inputs:
+        elif op.variadic and inputs:
             for source in inputs:
                 if not 0 <= source < here:
                     raise self._no_handle(op, source)
@@ -280,8 +280,12 @@ class NetworkBuilder:
                 place[node] = position
             ops = [ops[node] for node in order]
             inputs = [
-                (place[sources[0]],) if len(sources) == 1 else tuple(sorted([place[source] for source in sources]))
-                for sources in [inputs[node] for node in order]
+                (place[sources[0]],)
+                if len(sources) == 1
+                else tuple(sorted([place[source] for source in sources]))
+                if op.commutative
+                else tuple([place[source] for source in sources])
+                for op, sources in zip(ops, [inputs[node] for node in order], strict=True)
             ]
             shapes = [shapes[node] for node in order]
             volumes = [volumes[node] for node in order]
@@ -304,7 +308,9 @@ def reaches_output(network: Network) -> list[bool]:
     for index in range(len(nodes) - 1, -1, -1):
         if used[index]:
             live = [source for source in nodes[index].inputs if fed[source]]
-            if fed[index] and isinstance(nodes[index].op, Add):
+            if isinstance(nodes[index].op, Concat):
+                live = []  # dead channels have their place among the live ones, so they stay
+            elif fed[index] and isinstance(nodes[index].op, Add):
                 shapes = [nodes[source].shape for source in live]
                 if nodes[index].op.out_shape(*shapes) != nodes[index].shape:
                     live = []  # a dead term pads the live ones, so it stays

@@ -11,7 +11,7 @@ import pytest
 from fitness import figures
 from fitness.deploy import Tensor, arena_tensors, greedy_arena_bytes, live_bytes
 from spaces import SPACES
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Input, Pool, ReLU
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Pool, ReLU, Slice
 from spaces.network import Network, NetworkBuilder
 
 Networks = Callable[..., list[Network]]
@@ -137,7 +137,9 @@ def _deployed(network: Network) -> list[_Kernel]:
             value[index] = run(shape)
         elif isinstance(op, Flatten):
             value[index] = sources[0]
-        elif isinstance(op, ReLU) and alone and inputs[0]:
+        elif (
+            isinstance(op, ReLU) and alone and inputs[0] and not isinstance(network.ops[inputs[0]], Concat | Slice)
+        ):
             value[index] = sources[0]
         elif isinstance(op, BatchNorm) and alone and isinstance(network.ops[inputs[0]], Conv | Dense):
             value[index] = sources[0]
