@@ -8,13 +8,21 @@ from a table or archive (`fitness.table`), never computed here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
+from typing import TYPE_CHECKING
 
 from spaces.errors import InvalidGenotype, UsageError
 from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, ReLU, Shape, Zero
 from spaces.network import Chain, Network, NetworkBuilder, chain
 from spaces.space import Additive, Choice, Choose, Domain, Genotype, Integer, Space, Value
+from spaces.supernet import split
+
+if TYPE_CHECKING:
+    from spaces.nats_supernet import NatsTssSupernet, ThinNetworks
+
+Operator = Callable[[NetworkBuilder, int, int], int]
+"""Adds an operation behind a node, for a number of channels; returns the handle of its output."""
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ("0->1", "0->2", "1->2", "0->3", "1->3", "2->3")
@@ -64,16 +72,39 @@ class NatsTss(Space):
 
     def build(self, choose: Choose) -> Network:
         """See `Space.build`."""
-        cell = {edge: choose(edge, _OPERATION) for edge in EDGES}
-        net = NetworkBuilder(self.channels_first)
+        cell = {edge: (OPERATORS[choose(edge, _OPERATION)],) for edge in EDGES}
+        return self.assemble(NetworkBuilder(self.channels_first), cell)
+
+    def assemble(self, net: NetworkBuilder, cell: Mapping[str, tuple[Operator, ...]]) -> Network:
+        """The network of a cell whose edges may hold several operations.
+
+        Args:
+            net: A fresh builder for images of the space.
+            cell: The operators of every edge.
+        """
         x = _convolve(net, net.input, self.channels, 3)
         for stage in range(3):
             channels = self.channels * 2**stage
             if stage:
                 x = _reduce(net, x, channels)
             for _ in range(self.cells):
-                x = _cell(net, x, cell, channels)
+                x = join_cell(net, x, cell, channels)
         return _classify(net, x, self.num_classes)
+
+    def relaxed(self) -> NatsTssSupernet:
+        """The space of supernets: several operations on an edge."""
+        from spaces.nats_supernet import NatsTssSupernet
+
+        return NatsTssSupernet(self)
+
+    def thin_networks(self, genotype: Genotype) -> ThinNetworks:
+        """The small networks that TE-NAS measures instead of an architecture or supernet of this space.
+
+        They do not depend on this space's `channels` and `cells`.
+        """
+        from spaces.nats_supernet import thin_networks
+
+        return thin_networks(self, genotype)
 
     def parse(self, text: str) -> Genotype:
         """Read `|nor_conv_3x3~0|+|skip_connect~0|none~1|+|...|`, or JSON of the choices."""
@@ -116,13 +147,14 @@ class NatsSss(Space):
     def build(self, choose: Choose) -> Network:
         """See `Space.build`."""
         c1, c2, c3, c4, c5 = (choose(f"c{i}", _WIDTH) for i in range(1, 6))
+        cell = {edge: (OPERATORS[operation],) for edge, operation in _SSS_CELL.items()}
         net = NetworkBuilder(self.channels_first)
         x = _convolve(net, net.input, c1, 3)
-        x = _cell(net, x, _SSS_CELL, c1)
+        x = join_cell(net, x, cell, c1)
         x = _reduce(net, x, c2)
-        x = _cell(net, x, _SSS_CELL, c3)
+        x = join_cell(net, x, cell, c3)
         x = _reduce(net, x, c4)
-        x = _cell(net, x, _SSS_CELL, c5)
+        x = join_cell(net, x, cell, c5)
         return _classify(net, x, self.num_classes)
 
     def parse(self, text: str) -> Genotype:
@@ -147,39 +179,51 @@ class NatsSss(Space):
 
 
 def thin_cell(genotype: Genotype) -> Network:
-    """One cell of a topology genotype with one channel on 3x3 patches, then batch norm and ReLU.
+    """One cell of a topology genotype or supernet with one channel on 3x3 patches, then batch norm and ReLU.
 
     Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS), ICLR 2021,
     arXiv:2102.11535, count linear regions on it. Their net ends in a classifier; that has no ReLU, so it is left
     out. The input is (1, 3, 3).
     """
     net = NetworkBuilder((1, 3, 3))
-    x = _cell(net, net.input, {edge: str(genotype[edge]) for edge in EDGES}, 1)
+    cell = {edge: tuple(OPERATORS[name] for name in split(genotype[edge])) for edge in EDGES}
+    return end_thin_cell(net, join_cell(net, net.input, cell, 1))
+
+
+def end_thin_cell(net: NetworkBuilder, x: int) -> Network:
+    """Batch norm and ReLU behind a cell, and nothing more."""
     return net.build(net.add(_RELU, net.add(_NORM, x)))
 
 
-def _cell(net: NetworkBuilder, x: int, cell: Mapping[str, str], channels: int) -> int:
-    """Node j is the sum over i < j of operation i->j applied to node i."""
-    width_in = net.shape(x)[0]
+def join_cell(net: NetworkBuilder, x: int, cell: Mapping[str, tuple[Operator, ...]], channels: int) -> int:
+    """Node j is the sum over i < j of the operations i->j, each applied to node i; returns node 3."""
     nodes = [x]
     for target in (1, 2, 3):
-        terms = []
-        for source in range(target):
-            operation = cell[f"{source}->{target}"]
-            value = nodes[source]
-            if operation == "nor_conv_3x3":
-                value = _convolve(net, net.add(_RELU, value), channels, 3)
-            elif operation == "nor_conv_1x1":
-                value = _convolve(net, net.add(_RELU, value), channels, 1)
-            elif operation == "avg_pool_3x3":
-                value = net.add(_AVERAGE_3X3, value)
-            elif operation == "none":
-                value = net.add(_ZERO, value)
-            elif source == 0 and width_in != channels:
-                value = _convolve(net, value, channels, 1)  # a skip between widths is projected, without ReLU
-            terms.append(value)
+        terms = [
+            operator(net, nodes[source], channels)
+            for source in range(target)
+            for operator in cell[f"{source}->{target}"]
+        ]
         nodes.append(net.add(_SUM, *terms) if len(terms) > 1 else terms[0])
     return nodes[-1]
+
+
+def _skip(net: NetworkBuilder, x: int, channels: int) -> int:
+    """The identity; between widths a projection without ReLU."""
+    return x if net.shape(x)[0] == channels else _convolve(net, x, channels, 1)
+
+
+def _relu_convolve(kernel: int) -> Operator:
+    return lambda net, x, channels: _convolve(net, net.add(_RELU, x), channels, kernel)
+
+
+OPERATORS: dict[str, Operator] = {
+    "none": lambda net, x, channels: net.add(_ZERO, x),
+    "skip_connect": _skip,
+    "nor_conv_1x1": _relu_convolve(1),
+    "nor_conv_3x3": _relu_convolve(3),
+    "avg_pool_3x3": lambda net, x, channels: net.add(_AVERAGE_3X3, x),
+}
 
 
 def _reduce(net: NetworkBuilder, x: int, channels: int) -> int:
@@ -207,4 +251,15 @@ def _convolve(net: NetworkBuilder, x: int, channels: int, kernel: int, stride: i
     return net.extend(x, made)
 
 
-__all__ = ["EDGES", "OPERATIONS", "Domain", "NatsSss", "NatsTss", "thin_cell"]
+__all__ = [
+    "EDGES",
+    "OPERATIONS",
+    "OPERATORS",
+    "Domain",
+    "NatsSss",
+    "NatsTss",
+    "Operator",
+    "end_thin_cell",
+    "join_cell",
+    "thin_cell",
+]

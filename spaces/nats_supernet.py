@@ -1,0 +1,149 @@
+"""Supernets of NATS-Bench's topology space, and TE-NAS's thin networks of them.
+
+Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired Perspective
+(TE-NAS), ICLR 2021, arXiv:2102.11535. Built by the code of the plain space (`spaces.nats`).
+Differs from the paper's code: a node sums all operations of its edges; theirs takes the mean of each edge's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from spaces.errors import InvalidGenotype
+from spaces.layers import Op, Shape
+from spaces.nats import EDGES, OPERATIONS, OPERATORS, NatsTss, Operator, end_thin_cell, join_cell
+from spaces.network import Chain, Network, NetworkBuilder
+from spaces.space import Choose, Genotype
+from spaces.supernet import Subsets, SupernetSpace, split
+
+_OPERATIONS = Subsets(OPERATIONS)
+_THIN_CHANNELS = 3
+_BODY = "body"  # the place of what no edge holds
+
+
+class NatsTssSupernet(SupernetSpace):
+    """Cells of six edges with one to five operations each; made by `NatsTss.relaxed`.
+
+    Args:
+        plain: The space of those with one operation on every edge.
+    """
+
+    name = "nats-tss-supernet"
+
+    def __init__(self, plain: NatsTss) -> None:
+        super().__init__((plain.input_shape[0], plain.input_shape[1], plain.input_shape[2]), plain.num_classes)
+        self._plain = plain
+
+    @property
+    def options(self) -> Mapping[str, tuple[str, ...]]:
+        """See `SupernetSpace.options`."""
+        return dict.fromkeys(EDGES, OPERATIONS)
+
+    def build(self, choose: Choose) -> Network:
+        """See `Space.build`."""
+        cell = {edge: _operators(split(choose(edge, _OPERATIONS))) for edge in EDGES}
+        return self._plain.assemble(NetworkBuilder(self.channels_first), cell)
+
+    def parse(self, text: str) -> Genotype:
+        """Read `|nor_conv_3x3~0|+|skip_connect+nor_conv_1x1~0|none~1|+|...|`, or JSON of the choices."""
+        if not text.startswith("|"):
+            return super().parse(text)
+        found = re.findall(r"(?<=\|)([^|~]+)~\d+(?=\|)", text)
+        genotype = Genotype(dict(zip(EDGES, found, strict=False)))
+        if len(found) != len(EDGES) or self.describe(genotype) != text:
+            raise InvalidGenotype(
+                f"architecture {text[:120]!r}; expected |ops~0|+|ops~0|ops~1|+|ops~0|ops~1|ops~2| with each ops "
+                f"{_OPERATIONS}"
+            )
+        self.decode(genotype)
+        return genotype
+
+    def describe(self, genotype: Genotype) -> str:
+        """The benchmark's architecture string, the operations of an edge joined by `+`."""
+        return self._plain.describe(genotype)
+
+    def thin_networks(self, genotype: Genotype) -> ThinNetworks:
+        """See `NatsTss.thin_networks`."""
+        return self._plain.thin_networks(genotype)
+
+
+class Placed(NamedTuple):
+    """A network, and for each of its nodes a text that names its place in the supernet.
+
+    What stands for the same operation on the same edge of the same cell has the same place, whatever else has been
+    pruned, so that networks can be given the weights that they would share.
+    """
+
+    network: Network
+    places: tuple[str, ...]
+
+
+class ThinNetworks(NamedTuple):
+    """What TE-NAS measures instead of a network.
+
+    Attributes:
+        ntk: The network with 3 channels and one cell a stage, on the space's images.
+        regions: One cell with one channel on (1, 3, 3) patches, then batch norm and ReLU.
+    """
+
+    ntk: Placed
+    regions: Placed
+
+
+def thin_networks(plain: NatsTss, genotype: Genotype) -> ThinNetworks:
+    """The thin networks of an architecture or supernet; see `NatsTss.thin_networks`."""
+    shape = (plain.input_shape[0], plain.input_shape[1], plain.input_shape[2])
+    small = NatsTss(shape, plain.num_classes, channels=_THIN_CHANNELS, cells=1)
+    wide = _PlacedBuilder(small.channels_first)
+    narrow = _PlacedBuilder((1, 3, 3))
+    body = small.assemble(wide, wide.operators(genotype))
+    cell = end_thin_cell(narrow, join_cell(narrow, narrow.input, narrow.operators(genotype), 1))
+    return ThinNetworks(wide.placed(body), narrow.placed(cell))
+
+
+class _PlacedBuilder(NetworkBuilder):
+    """Remembers where every node stands: its operation becomes an object of its own, which building keeps."""
+
+    def __init__(self, input_shape: Shape) -> None:
+        super().__init__(input_shape)
+        self._where = _BODY
+        self._counts: dict[str, int] = {}
+        self._places: dict[int, str] = {id(self._ops[0]): "input"}
+
+    def operators(self, genotype: Genotype) -> dict[str, tuple[Operator, ...]]:
+        """The operators of every edge, which say where they are while they add their nodes."""
+        return {edge: tuple(self._placing(edge, name) for name in split(genotype[edge])) for edge in EDGES}
+
+    def _placing(self, edge: str, name: str) -> Operator:
+        def operator(net: NetworkBuilder, x: int, channels: int) -> int:
+            self._where = f"{edge} {name}"
+            made = OPERATORS[name](net, x, channels)
+            self._where = _BODY
+            return made
+
+        return operator
+
+    def add(self, op: Op, *inputs: int) -> int:
+        """See `NetworkBuilder.add`."""
+        own = replace(op)
+        what = f"{self._where} {type(op).__name__}"  # counted by kind: sums come and go with what is pruned
+        count = self._counts[what] = self._counts.get(what, 0) + 1
+        self._places[id(own)] = f"{what} {count}"
+        return super().add(own, *inputs)
+
+    def extend(self, source: int, chain: Chain) -> int:
+        """See `NetworkBuilder.extend`."""
+        for op in chain.ops:
+            source = self.add(op, source)
+        return source
+
+    def placed(self, network: Network) -> Placed:
+        """The network built here, with its places."""
+        return Placed(network, tuple(self._places[id(op)] for op in network.ops))
+
+
+def _operators(names: tuple[str, ...]) -> tuple[Operator, ...]:
+    return tuple(OPERATORS[name] for name in names)
