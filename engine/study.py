@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.evaluation import Outcome
 from engine.executors import Evaluations, Ticket
 from engine.records import Candidate, Record, RecordStore
-from engine.strategies.base import Exhausted, Strategy
+from engine.strategies.base import Exhausted, Strategy, Waiting
 from spaces.errors import RunError
 from spaces.space import Space
 
@@ -66,23 +66,33 @@ class Study:
             on_record: Called with every record, the replayed ones included, after it was told.
 
         Raises:
-            RunError: The first 2,000 records hold no feasible network; says what rejected them.
+            RunError: The first 2,000 records hold no feasible network; says what rejected them. Or the strategy
+                waits for an answer while none is due.
         """
         recorded = iter(self._store)
-        replayed = len(self._store)
+        known = next(recorded, None)  # the next record to replay
         pending: deque[_Open] = deque()
         waiting: set[str] = set()  # keys under way
         asked = told = 0
         while told < budget:
             while asked < budget and len(pending) < self._open_asks and not self.exhausted:
-                entry = self._adopt(recorded) if asked < replayed else self._ask(waiting)
-                if entry is None:
+                try:
+                    entry = self._adopt(known) if known is not None else self._ask(waiting)
+                except Exhausted:
                     self.exhausted = True
+                except Waiting:
+                    break
                 else:
                     pending.append(entry)
                     asked += 1
+                    known = next(recorded, None)
             if not pending:
-                return
+                if self.exhausted:
+                    return
+                raise RunError(
+                    f"strategy {type(self._strategy).__name__} waits with no candidate open; expected a candidate "
+                    "or the end: this is a mistake of the strategy"
+                )
             entry = pending.popleft()
             record = entry.record or self._record(entry)
             waiting.discard(entry.key)
@@ -93,16 +103,12 @@ class Study:
             self._watch(record, told)
             on_record(record)
 
-    def _adopt(self, recorded: Iterator[Record]) -> _Open:
-        record = next(recorded)
+    def _adopt(self, record: Record) -> _Open:
         self._strategy.adopt(record.candidate)
         return _Open(record.candidate, record.key, None, record)
 
-    def _ask(self, waiting: set[str]) -> _Open | None:
-        try:
-            candidate = self._strategy.ask()
-        except Exhausted:
-            return None
+    def _ask(self, waiting: set[str]) -> _Open:
+        candidate = self._strategy.ask()
         key = self._space.decode(candidate.genotype).key
         if key in waiting or self._store.number_of(key) is not None:
             return _Open(candidate, key, None)

@@ -16,11 +16,18 @@ class Exhausted(Exception):
     """Every architecture of a finite space has been asked."""
 
 
+class Waiting(Exception):
+    """Nothing to ask until a candidate that is open has been told."""
+
+
 class Strategy(Protocol):
     """Made as `factory(space, objectives, seed, **options)`; several asks may be open.
 
     Attributes:
         max_objectives: How many objectives it can pursue; None for any number.
+
+    Optional attributes of the class: `relaxes = True` says that it searches supernets, `space.relaxed()`, instead of
+    the space itself; `deterministic = True` that nothing depends on the seed.
     """
 
     max_objectives: int | None
@@ -30,6 +37,7 @@ class Strategy(Protocol):
 
         Raises:
             Exhausted: There is none left.
+            Waiting: There is none until an open candidate is told. Never raised with none open.
         """
         ...
 
@@ -38,7 +46,11 @@ class Strategy(Protocol):
         ...
 
     def adopt(self, candidate: Candidate) -> None:
-        """Take the place of one ask, with the answer known: what resuming and seeding do."""
+        """Take the place of one ask, with the answer known: what resuming and seeding do.
+
+        Raises:
+            Waiting: Where `ask` would.
+        """
         ...
 
 
