@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -95,13 +96,17 @@ def search(
     objectives: Iterable[str] = (),
     bounds: Iterable[str] = (),
     target: str = "default",
-    table: str | Path | None = None,
+    table: str | Path | Iterable[str | Path] = (),
     budget: int = 1000,
+    simulated_seconds: float | None = None,
+    cost: str | None = None,
     open: int = 8,
     population: int | None = None,
     tournament: int | None = None,
+    rank: str | None = None,
     seed: int = 0,
     workers: int = 1,
+    cluster: str | None = None,
     data: str = "auto",
     batch: int | None = None,
     score_seed: int = 0,
@@ -120,13 +125,17 @@ def search(
         objectives: Expressions with an optional :min or :max, instead of the fitness alone.
         bounds: Such as "peak_ram_bytes<=65536".
         target: Microcontroller that bounds the search, "none", or "default": mcu-256k for munas.
-        table: Benchmark table that "table:COLUMN" reads.
+        table: Benchmark table that "table:COLUMN" reads, or several; the imported one of the space if not given.
         budget: Number of records, those of every status counted.
+        simulated_seconds: Ends the search when training what was looked up would have taken that long.
+        cost: Column of the table with those seconds; that of the looked-up accuracy if not given.
         open: Number of asks kept open; part of the run's identity.
         population: Of evolution.
         tournament: Of evolution.
+        rank: Expression by which a strategy such as area ranks candidates; naswot if not given.
         seed: Of every random choice.
         workers: Processes that evaluate; they change nothing but the time it takes.
+        cluster: Address of a Dask scheduler whose workers evaluate instead; likewise.
         data: Images that scores of weights are computed on, e.g. "cifar10:DIR"; "auto" takes digits where labels
             are needed and noise elsewhere.
         batch: Number of images for every such score, instead of its published one.
@@ -147,6 +156,7 @@ def search(
     own = tuple(scores)
     if not isinstance(fitness, str):
         own, fitness = (*own, fitness), checked_fitness("fitness", fitness).name
+    tables = (table,) if isinstance(table, str | Path) else table
     config = RunConfig(
         space=space if isinstance(space, str) else space.name,
         strategy=strategy if isinstance(strategy, str) else getattr(strategy, "__name__", "own"),
@@ -154,13 +164,17 @@ def search(
         objectives=objectives,  # type: ignore[arg-type]  # the config makes tuples of them
         bounds=bounds,  # type: ignore[arg-type]
         target=target,
-        table=str(Path(table).resolve()) if table else None,
+        table=tuple(str(Path(each).resolve()) for each in tables),
         budget=budget,
+        simulated_seconds=simulated_seconds,
+        cost=cost,
         open=open,
         population=population,
         tournament=tournament,
+        rank=rank,
         seed=seed,
         workers=workers,
+        cluster=cluster,
         data=data,
         batch=batch,
         score_seed=score_seed,
@@ -193,11 +207,11 @@ def run(setup: Setup, on_record: OnRecord = _ignore, on_start: Callable[[], None
         RunError: See `search`.
     """
     setup.strategy()  # a wrong option is found before the folder is made, and so is
-    if setup.config.table is not None:
+    if setup.config.table:
         _ = setup.table  # a wrong table, even if no score of this run reads it
     reference = setup.reference()
     setup.refer(reference)
-    with closing(evaluations(setup.evaluator, setup.config.workers)) as runner:
+    with closing(_evaluations(setup)) as runner:
         if setup.config.out is None:
             on_start()
             return _continue(setup, runner, None, RecordStore(), on_record)
@@ -210,7 +224,9 @@ def resume(
     path: str | Path,
     budget: int | None = None,
     *,
+    simulated_seconds: float | None = None,
     workers: int = 1,
+    cluster: str | None = None,
     space: Space | None = None,
     strategy: StrategyFactory | None = None,
     scores: Sequence[Fitness] = (),
@@ -221,7 +237,9 @@ def resume(
     Args:
         path: The run folder.
         budget: New total number of records; the run's own if not given.
+        simulated_seconds: Likewise of seconds of training.
         workers: Processes that evaluate.
+        cluster: See `search`.
         space: The run's space, if it was one of your own; likewise strategy and scores.
         strategy: See `space`.
         scores: See `space`.
@@ -231,23 +249,27 @@ def resume(
         UsageError: Not a run, or a budget below what is recorded.
         RunError: See `search`.
     """
-    folder, setup = reopen(Path(path), budget, workers, space, strategy, scores)
+    folder, setup = reopen(Path(path), budget, simulated_seconds, workers, cluster, space, strategy, scores)
     return go_on(folder, setup, on_record)
 
 
 def reopen(
     path: Path,
     budget: int | None = None,
+    simulated_seconds: float | None = None,
     workers: int = 1,
+    cluster: str | None = None,
     space: Space | None = None,
     strategy: StrategyFactory | None = None,
     scores: Sequence[Fitness] = (),
 ) -> tuple[RunFolder, Setup]:
     """A run folder and the setup to continue it with; see `resume`."""
     folder = RunFolder.read(path)
-    config = replace(folder.config, workers=workers, out=str(path))
+    config = replace(folder.config, workers=workers, cluster=cluster, out=str(path))
     if budget is not None:
         config = replace(config, budget=budget)
+    if simulated_seconds is not None:
+        config = replace(config, simulated_seconds=simulated_seconds)
     return folder, Setup(config, space, strategy, tuple(scores))
 
 
@@ -262,11 +284,15 @@ def go_on(
     if budget < held:
         store.finish()
         raise UsageError(f"budget {budget}, but {folder.path} holds {held} records; expected at least {held}")
-    with closing(evaluations(setup.evaluator, setup.config.workers)) as runner:
+    with closing(_evaluations(setup)) as runner:
         folder.config, folder.state = setup.resolved, "running"
         folder.save()
         on_start()
         return _continue(setup, runner, folder, store, on_record)
+
+
+def _evaluations(setup: Setup) -> Evaluations:
+    return evaluations(setup.evaluator, setup.config.workers, setup.config.cluster)
 
 
 @contextmanager
@@ -288,7 +314,17 @@ def _continue(
 ) -> Result:
     """Run the loop to the budget and leave the folder saying how it ended."""
     config = setup.config
-    study = Study(setup.space, setup.strategy(), runner, setup.evaluator.shareable, store, config.open)
+    allowance = math.inf if config.simulated_seconds is None else config.simulated_seconds
+    study = Study(
+        setup.space,
+        setup.strategy(),
+        runner,
+        setup.evaluator.shareable,
+        store,
+        config.open,
+        setup.simulated_seconds,
+        allowance,
+    )
     try:
         with _unhurried_collector():
             study.run(config.budget, on_record)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
 
 from spaces.errors import UnknownName, UsageError
@@ -15,7 +17,7 @@ MAX_IMAGE_SIZE = 100_000  # of a side or the channels; sizes beyond are slips to
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every choice that decides which records a run gives; `workers` and `out` do not.
+    """Every choice that decides which records a run gives; `workers`, `cluster` and `out` do not.
 
     Attributes:
         space: Name of the space, with options in parentheses: "nats-tss(channels=3,cells=1)".
@@ -26,14 +28,19 @@ class RunConfig:
         objectives: Instead of the fitness alone, expressions with an optional :min or :max.
         bounds: NAME<=NUMBER or NAME>=NUMBER, each on a raw score.
         target: Microcontroller whose memory bounds the search, "none", or "default": mcu-256k for munas.
-        table: Benchmark table (CSV) or official archive folder that table:COLUMN reads.
+        table: Benchmark tables (CSV) or official archive folders that table:COLUMN reads, the first that has the
+            column; the imported table of the space if not given. One may be given as text alone.
         budget: Number of records in the end, of every status.
+        simulated_seconds: Ends a search among looked-up accuracies when the trainings of its records would have
+            taken that long, if its budget does not end it before.
+        cost: Column of the table that holds those seconds; the one of the looked-up accuracy if not given.
         open: Number of asks kept open.
         population: Of evolution; the strategy's default if not given.
         tournament: Of evolution; the strategy's default if not given.
         rank: Expression that ranks candidates for a strategy that asks for it, such as area; naswot if not given.
         seed: Of every random choice.
         workers: Processes that evaluate.
+        cluster: Address of a Dask scheduler, whose workers evaluate instead: tcp://HOST:PORT or tls://HOST:PORT.
         data: Images that scores of modules are computed on (`fitness.data.SOURCES`), or "auto": digits if a score
             needs labels, else noise.
         batch: Number of images for every such score, instead of its published one.
@@ -51,14 +58,17 @@ class RunConfig:
     objectives: tuple[str, ...] = field(default=())
     bounds: tuple[str, ...] = field(default=())
     target: str = "default"
-    table: str | None = None
+    table: tuple[str, ...] = field(default=())
     budget: int = 1000
+    simulated_seconds: float | None = None
+    cost: str | None = None
     open: int = 8
     population: int | None = None
     tournament: int | None = None
     rank: str | None = None
     seed: int = 0
     workers: int = 1
+    cluster: str | None = None
     data: str = "auto"
     batch: int | None = None
     score_seed: int = 0
@@ -84,12 +94,20 @@ class RunConfig:
                 continue
             if type(value) is not int or not low <= value <= high:
                 raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high:,}")
-        texts = ("space", "input_shape", "strategy", "fitness", "target", "table", "rank", "data", "device", "out")
+        seconds = self.simulated_seconds
+        if seconds is not None and (type(seconds) not in (int, float) or not 0 < seconds < inf):
+            raise UsageError(f"simulated_seconds is {seconds!r}; expected a number above 0, e.g. 12000")
+        texts = ("space", "input_shape", "strategy", "fitness", "target", "cost", "rank", "data", "device", "out")
         for name in texts:
             value = getattr(self, name)
-            if not isinstance(value, str) and not (value is None and name in ("table", "rank", "out")):
+            if not isinstance(value, str) and not (value is None and name in ("cost", "rank", "out")):
                 raise UsageError(f"{name} is {value!r}; expected text")
-        for name in ("objectives", "bounds"):
+        if self.cluster is not None:
+            _check_cluster(self.cluster, self.workers)
+        alone: object = self.table  # runs of earlier versions name one table, or null
+        if alone is None or isinstance(alone, str):
+            object.__setattr__(self, "table", () if alone is None else (alone,))
+        for name in ("objectives", "bounds", "table"):
             value = getattr(self, name)
             listed = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (None,)
             if not all(isinstance(text, str) for text in listed):
@@ -134,6 +152,20 @@ class RunConfig:
             raise UsageError(f"{where}: {error}") from error
 
 
+def _check_cluster(address: object, workers: int) -> None:
+    found = re.fullmatch(r"(?:tcp|tls)://(?:[\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", str(address), re.ASCII)
+    if not found or not 1 <= int(found[1]) <= 65535:
+        raise UsageError(
+            f"cluster is {str(address)[:80]!r}; expected a Dask scheduler's address, tcp://HOST:PORT or "
+            "tls://HOST:PORT, e.g. tcp://10.0.0.5:8786"
+        )
+    if workers != 1:
+        raise UsageError(
+            f"workers is {workers} and cluster {str(address)!r}; expected one of them: a cluster has the workers "
+            "that were started for it"
+        )
+
+
 def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
     """The fields of a TOML file, if one is given, with flags on top.
 
@@ -154,4 +186,4 @@ def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
     source, colon, path = config.data.partition(":")
     if colon and path:
         config = replace(config, data=f"{source}:{Path(path).expanduser().resolve()}")
-    return config if config.table is None else replace(config, table=str(Path(config.table).resolve()))
+    return replace(config, table=tuple(str(Path(table).resolve()) for table in config.table))

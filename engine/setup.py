@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import RunConfig
 from engine.evaluation import Evaluator
 from engine.objectives import Bound, Objective, Objectives, check_bounds, split_bound, split_direction
+from engine.records import Record
 from engine.score_cache import ScoreCache, scores_of
 from engine.strategies import STRATEGIES
 from engine.strategies.base import Strategy
@@ -28,6 +29,9 @@ from spaces import SPACES
 from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
 from spaces.registry import construct, takes
 from spaces.space import Genotype, Space
+
+if TYPE_CHECKING:
+    from fitness.table import Table
 
 StrategyFactory = Callable[..., Strategy]
 
@@ -90,16 +94,37 @@ class Setup:
     def resolved(self) -> RunConfig:
         """The config with the defaults named that another version or machine, resuming the run, would choose."""
         target = self.target.name if self.target else "none"
-        return replace(self.config, target=target, data=self.data, device=self.device)
+        looked_up = any(score.name.startswith("table:") for score in self._computed)
+        table = self.table_paths if looked_up else self.config.table
+        return replace(self.config, target=target, table=table, data=self.data, device=self.device)
 
     @cached_property
-    def table(self) -> Any:
-        """The benchmark table; opened when a score first needs it."""
+    def table(self) -> Table:
+        """The benchmark tables as one; opened when a score first needs them.
+
+        Raises:
+            UsageError: There is none, or they are of different spaces.
+            RunError: One cannot be read.
+        """
         from fitness.table import Table
 
-        if self.config.table is None:
-            raise UsageError("table:COLUMN needs a benchmark table; name its CSV or archive folder with --table")
-        return Table.open(self.config.table)
+        return Table.join([Table.open(path) for path in self.table_paths])
+
+    @cached_property
+    def table_paths(self) -> tuple[str, ...]:
+        """The tables given, or else the imported one of the space.
+
+        Raises:
+            UsageError: None was given or imported; says how to get one.
+        """
+        from fitness.table_store import find_table, missing_table
+
+        if self.config.table:
+            return self.config.table
+        found = find_table(self.space.name)
+        if found is None:
+            raise missing_table(self.space.name)
+        return (str(found),)
 
     def fitness(self, name: str, options: Mapping[str, object] | None = None) -> Fitness:
         """One score by name and options.
@@ -159,7 +184,46 @@ class Setup:
     def recorded(self) -> tuple[Fitness, ...]:
         """Every score that goes into a record."""
         every = [score for objective in self.objectives.objectives for score in self._raw(objective)]
+        if self.cost is not None:
+            every.append(self.cost)
         return tuple({score.name: score for score in every}.values())
+
+    @cached_property
+    def cost(self) -> Fitness | None:
+        """What training an architecture would have taken, in seconds; None for a run that simulates none.
+
+        Raises:
+            UsageError: Nothing is looked up, or the table has no such column.
+        """
+        if self.config.simulated_seconds is None:
+            if self.config.cost is not None:
+                raise UsageError(f"cost {self.config.cost!r} without simulated seconds to count; give both")
+            return None
+        column = self.config.cost
+        if column is None:
+            from fitness.table_fitness import cost_column
+
+            looked_up = [
+                score.name
+                for objective in self.objectives.objectives
+                for score in objective.expression.scores
+                if score.name.startswith("table:")
+            ]
+            if not looked_up:
+                raise UsageError(
+                    f"{self.config.simulated_seconds:g} simulated seconds, but nothing is looked up; expected a "
+                    "fitness such as table:cifar10_valid_12ep_pct, or a cost column to count"
+                )
+            column = cost_column(looked_up[0].removeprefix("table:"))
+            if column is None:
+                raise UsageError(
+                    f"{looked_up[0]} does not say what it was trained on and how long; name a cost column"
+                )
+        return self._look_up(column)
+
+    def simulated_seconds(self, record: Record) -> float:
+        """What training the architecture of a record would have taken; 0 for a run that simulates none."""
+        return record.scores.get(self.cost.name, 0.0) if self.cost is not None else 0.0
 
     def _raw(self, objective: Objective) -> list[Fitness]:
         """The raw scores that an objective is computed from."""
@@ -335,7 +399,7 @@ class Setup:
             known = False
         if not known:
             raise UsageError(
-                f"table {self.config.table} does not hold architectures of space {self.space.name!r}, "
+                f"table {self.table.path} does not hold architectures of space {self.space.name!r}, "
                 f"e.g. {self.space.describe(self.space.sample(Random(0)))[:80]}; it starts with {first[:80]}"
             )
         return TableFitness(column, self.table, self.space.describe)

@@ -6,6 +6,7 @@ there are. Resuming is the same loop, with recorded candidates adopted and answe
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -40,6 +41,8 @@ class Study:
         shareable: Whether networks of one key have all their scores in common.
         store: Records so far; new ones are appended.
         open_asks: q, how many asks are kept open.
+        cost: Of a record, in what `allowance` is counted in.
+        allowance: Total cost at which a search ends even within its budget.
     """
 
     def __init__(
@@ -50,12 +53,16 @@ class Study:
         shareable: bool,
         store: RecordStore,
         open_asks: int,
+        cost: Callable[[Record], float] = lambda record: 0.0,
+        allowance: float = math.inf,
     ) -> None:
         self._space, self._strategy, self._store = space, strategy, store
         self._evaluations, self._shareable = evaluations, shareable
         self._open_asks = open_asks
         self._rejections: Counter[str] = Counter()
         self._feasible = 0
+        self._cost, self._allowance = cost, allowance
+        self.spent = 0.0
         self.exhausted = False
 
     def run(self, budget: int, on_record: Callable[[Record], None] = lambda record: None) -> None:
@@ -102,6 +109,9 @@ class Study:
             told += 1
             self._watch(record, told)
             on_record(record)
+            self.spent += self._cost(record)
+            if self.spent >= self._allowance:
+                return
 
     def _adopt(self, record: Record) -> _Open:
         self._strategy.adopt(record.candidate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from fitness.base import Direction, Needs
@@ -9,6 +10,15 @@ from fitness.table import Table
 from spaces.space import Genotype
 
 _COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "loss")
+
+
+def cost_column(accuracy: str) -> str | None:
+    """The column with the seconds of the training that gave an accuracy.
+
+    `cifar10_valid_12ep_pct` costs `cifar10_train12_cost_s`; None for a column that names no data set and epochs.
+    """
+    match = re.match(r"(cifar100|cifar10|imagenet16)(?:valid)?_.*?(\d+)ep", accuracy)
+    return f"{match[1]}_train{match[2]}_cost_s" if match else None
 
 
 class TableFitness:

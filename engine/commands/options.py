@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from math import inf
 
 from spaces.errors import UnknownName
 
-__all__ = ["add_images", "add_objectives", "add_problem", "add_running", "given", "one_of", "whole"]
+__all__ = [
+    "add_images",
+    "add_objectives",
+    "add_problem",
+    "add_running",
+    "add_simulation",
+    "given",
+    "one_of",
+    "seconds",
+    "whole",
+]
 
 
 def add_problem(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +27,12 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input-shape", metavar="HxWxC", help="height, width, channels (default: 32x32x3)")
     parser.add_argument("--classes", type=whole, metavar="N", help="number of classes (default: 10)")
     parser.add_argument("--target", metavar="NAME", help="microcontroller that bounds memory, or none")
-    parser.add_argument("--table", metavar="FILE", help="benchmark table (CSV) or official archive folder")
+    parser.add_argument(
+        "--table",
+        action="append",
+        metavar="FILE",
+        help="benchmark table (CSV) or official archive folder; repeatable (default: the imported one of the space)",
+    )
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +58,37 @@ def add_objectives(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """How a search is carried out and reported."""
-    parser.add_argument("--workers", type=whole, metavar="N", help="processes that evaluate (default: 1)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=whole, metavar="N", help="processes that evaluate (default: 1)")
+    where.add_argument("--cluster", metavar="ADDRESS", help="evaluate on a Dask cluster instead: tcp://HOST:PORT")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def add_simulation(parser: argparse.ArgumentParser) -> None:
+    """A budget in seconds of training that a table knows."""
+    parser.add_argument(
+        "--simulated-seconds",
+        type=seconds,
+        metavar="S",
+        help="end when training what was looked up would have taken that long, even within the budget",
+    )
+    parser.add_argument(
+        "--cost",
+        metavar="COLUMN",
+        help="column of the table that holds those seconds (default: that of the looked-up accuracy)",
+    )
+
+
+def seconds(text: str) -> float:
+    """A number above 0; argparse reports what is not one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}; expected a number of seconds above 0, e.g. 12000")
+    return value
 
 
 def whole(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.commands.options import add_running, whole
+from engine.commands.options import add_running, seconds, whole
 from engine.commands.run import search
 
 __all__ = ["add", "call"]
@@ -15,6 +15,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="DIR", help="run folder")
     parser.add_argument(
         "--budget", type=whole, metavar="N", help="new total number of records (default: the run's)"
+    )
+    parser.add_argument(
+        "--simulated-seconds", type=seconds, metavar="S", help="likewise of simulated training (default: the run's)"
     )
     add_running(parser)
 
@@ -27,7 +30,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.output import tell
 
     workers = 1 if options.workers is None else options.workers
-    folder, setup = reopen(Path(options.run), options.budget, workers)
+    folder, setup = reopen(Path(options.run), options.budget, options.simulated_seconds, workers, options.cluster)
     changes = folder.version_changes()
     if changes and not options.quiet:
         tell(

@@ -6,7 +6,15 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from engine.commands.options import add_images, add_objectives, add_problem, add_running, given, whole
+from engine.commands.options import (
+    add_images,
+    add_objectives,
+    add_problem,
+    add_running,
+    add_simulation,
+    given,
+    whole,
+)
 
 if TYPE_CHECKING:
     from engine.api import Result
@@ -30,6 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fitness", metavar="EXPR", help="scores and penalties joined by + (default: trace+gdf)")
     add_objectives(parser, "pursue these instead of the fitness")
     parser.add_argument("--budget", type=whole, metavar="N", help="number of records (default: 1000)")
+    add_simulation(parser)
     parser.add_argument(
         "--open", type=whole, metavar="N", help="asks kept open, part of the run's identity (default: 8)"
     )

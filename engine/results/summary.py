@@ -62,6 +62,7 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
     objective = result.setup.objectives.objectives[0]
     names = recorded_names(result.setup)
     space = result.setup.space
+    simulated = sum(map(result.setup.simulated_seconds, result.records)) if result.setup.cost else None
     if as_json:
         return json.dumps(
             {
@@ -72,6 +73,7 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
                 "failed": progress.failed,
                 "cached": progress.cached,
                 "exhausted": result.exhausted,
+                "simulated_seconds": simulated,
                 "best": best.to_dict() | {"value": json_number(objective.value(best.scores))},
                 "front": [record.number for record in front.records],
             },
@@ -82,6 +84,8 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
         f"{len(result.records):,} records: {progress.feasible:,} feasible, {progress.infeasible:,} rejected by a "
         f"bound, {progress.failed:,} failed; {progress.cached:,} answered from the cache",
     ]
+    if simulated is not None:
+        lines.append(f"training them would have taken {simulated:,.0f} s")
     if result.exhausted:
         lines.append("the space is exhausted: every architecture has been asked")
     lines += [
