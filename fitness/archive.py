@@ -10,8 +10,9 @@ import math
 import os
 import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,7 +71,7 @@ class _Query:
     epochs: str  # the archive's own key: "01", "12", "90", "200"
     dataset: str
     split: str = ""  # of an accuracy: "x-valid", "x-test", "ori-test"
-    cost: str = ""  # otherwise: a key of get_compute_costs
+    cost: str = ""  # otherwise: a key of get_compute_costs, or "query": training and one evaluation, in seconds
 
 
 def _queries(space: str) -> dict[str, _Query]:
@@ -98,7 +99,11 @@ def _queries(space: str) -> dict[str, _Query]:
     for column, key in costs.items():
         for name, dataset in _DATASETS.items():
             queries[column.format(name)] = _Query(longest, dataset, cost=key)
-    queries["cifar10_train12_cost_s"] = _Query("12", "cifar10-valid", cost="T-train@total")
+    for kind, key in (("train", "T-train@total"), ("query", "query")):
+        for epochs in _EPOCHS[space]:
+            for name, dataset in _DATASETS.items():
+                trained = "cifar10-valid" if name == "cifar10" else dataset  # as simulate_train_eval has it
+                queries[f"{name}_{kind}{epochs}_cost_s"] = _Query(f"{epochs:02d}", trained, cost=key)
     return queries
 
 
@@ -109,7 +114,7 @@ class Archive:
     the official API gives it: the averaging is done by its `ArchResults`. Its `create()` is not used: it
     would unpickle each file itself, after the check and thus perhaps another content, follow a string
     found in place of results to a further, unchecked pickle, and keep every file (325 kB each) for ever.
-    Here only an architecture's numbers are kept: under 400 bytes.
+    Here only an architecture's numbers are kept: under 500 bytes.
 
     Attributes:
         path: the folder.
@@ -117,7 +122,9 @@ class Archive:
         architectures: the architecture strings in the official index order.
         columns: the names that `accuracy` answers: `<data>_<split>_<epochs>ep_pct` in percent,
             `params_<data>_M_api` and `macs_<data>_M_api` in millions, `latency_<data>_s_api` in seconds
-            (the authors' GPU, batch 256), `cifar10_train12_cost_s` in seconds of training.
+            (the authors' GPU, batch 256), `<data>_train<epochs>_cost_s` in seconds of training, and
+            `<data>_query<epochs>_cost_s`, the seconds that `simulate_train_eval` accounts for: training and one
+            evaluation on the validation images. CIFAR-10's costs are those of its 'cifar10-valid' trainings.
     """
 
     def __init__(self, path: Path) -> None:
@@ -172,7 +179,7 @@ class Archive:
                 f"{len(self.architectures) - 1}"
             )
         if index not in self._numbers:
-            self._numbers[index] = self._read_numbers(index)
+            self._numbers[index] = self.read_numbers(index)
         number = self._numbers[index][self.columns.index(column)]
         if math.isnan(number):
             raise RunError(
@@ -181,8 +188,17 @@ class Archive:
             )
         return number
 
-    def _read_numbers(self, index: int) -> array[float]:
-        """All columns of one architecture, in the order of `columns`; nan where the file has none."""
+    def read_numbers(self, index: int) -> array[float]:
+        """All columns of one architecture, in the order of `columns`; nan where the file has none.
+
+        Args:
+            index: official index, 0 <= index < len(architectures).
+
+        Raises:
+            UntrustedFile: see `check_pickle`.
+            RunError: the result file is missing or damaged.
+            MissingExtra: nats_bench is not installed.
+        """
         path = self.result_file(index)
         if not os.path.exists(path):
             raise RunError(
@@ -208,20 +224,38 @@ class Archive:
                 if state.get("arch_str") != (expected := self.architectures[index]):
                     raise damaged(path, f"not the results of architecture {index}, {expected!r}")
                 results[epochs] = ArchResults.create_from_state_dict(state)
-            return array("d", (_number(results, query) for query in self._queries.values()))
+            costs = cache(lambda epochs, dataset: results[epochs].get_compute_costs(dataset))
+            return array("d", (_number(results, query, costs) for query in self._queries.values()))
         except (TypeError, AttributeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
             raise damaged(path, f"results of another form than the official ones: {error}") from error
 
 
-def _number(results: Mapping[str, Any], query: _Query) -> float:
-    """The mean over seeds, or nan where the results hold no finite one."""
+def _number(results: Mapping[str, Any], query: _Query, costs: Callable[[str, str], Mapping[str, Any]]) -> float:
+    """The mean over seeds, or nan where the results hold no finite one.
+
+    Args:
+        results: the API's `ArchResults` by epochs.
+        query: what is wanted.
+        costs: the API's costs by epochs and data set.
+    """
     try:
-        result = results[query.epochs]
         if query.split:
-            value = result.get_metrics(query.dataset, query.split, is_random=False)["accuracy"]
+            metrics = results[query.epochs].get_metrics(query.dataset, query.split, is_random=False)
+            value = metrics["accuracy"]
+        elif query.cost == "query":
+            value = _query_seconds(results[query.epochs], query.dataset)
         else:
-            value = result.get_compute_costs(query.dataset)[query.cost]
+            value = costs(query.epochs, query.dataset)[query.cost]
     except (LookupError, ValueError):  # the API's answers to what a file does not hold
         return math.nan
     # None is its answer to a latency or time that was not measured
     return math.nan if value is None or not math.isfinite(value) else float(value)
+
+
+def _query_seconds(result: Any, dataset: str) -> float | None:
+    """What `simulate_train_eval` accounts for: all epochs of training and the validation after one of them."""
+    training = result.get_metrics(dataset, "train", is_random=False)
+    validation = result.get_metrics(dataset, "x-valid", is_random=False)["all_time"]
+    if training["all_time"] is None or validation is None:
+        return None
+    return float(training["all_time"] + validation / (training["iepoch"] + 1))

@@ -1,4 +1,4 @@
-"""Benchmark tables: known numbers of architectures, from one CSV file or an official archive.
+"""Benchmark tables: known numbers of architectures, from CSV files or official archives.
 
 Owns the CSV format `index,arch_str,<number columns>` and the look-up by architecture string or index.
 Standard library only: neither torch nor numpy; nats_bench only when an archive folder is opened.
@@ -11,7 +11,7 @@ import io
 import math
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, overload
 
@@ -35,6 +35,9 @@ class _Source(Protocol):
     def numbers(self, column: str) -> Sequence[float]:
         """A known column in index order, nan where the value is not known; not to be written to."""
 
+    def path_of(self, column: str) -> Path:
+        """The file or folder that a known column is read from, for messages."""
+
 
 class Table:
     """Known numbers of every architecture of a benchmark, such as accuracies in percent.
@@ -43,7 +46,7 @@ class Table:
     architectures that compute the same function: a benchmark trained each index separately.
 
     Attributes:
-        path: the CSV file or archive folder.
+        path: the CSV file or archive folder; of joined tables the first one's.
         architectures: the benchmark's architecture strings in index order.
         columns: the names of the number columns.
     """
@@ -88,6 +91,29 @@ class Table:
                 "an official NATS-Bench archive"
             )
         return cls(path, _CsvSource(path))
+
+    @classmethod
+    def join(cls, tables: Sequence[Table]) -> Table:
+        """Several tables of one space as one.
+
+        A column is read from the first table that has it; indexes are those of the first table, whatever the
+        order of the others.
+
+        Args:
+            tables: one or more; architectures that a later one lacks are not known in its columns.
+
+        Raises:
+            UsageError: a table shares no architecture with the first.
+        """
+        first, *others = tables
+        for other in others:
+            if first._indexes.keys().isdisjoint(other._indexes):
+                raise UsageError(
+                    f"{other.path} and {first.path} share no architecture: one spells them "
+                    f"{other.architectures[0][:80]!r}, the other {first.architectures[0][:80]!r}; expected tables "
+                    "of the same space"
+                )
+        return cls(first.path, _JoinedSource(tables)) if others else first
 
     def __len__(self) -> int:
         """The number of architectures."""
@@ -145,8 +171,8 @@ class Table:
         number = self._numbers(column)[index]
         if math.isnan(number):
             raise RunError(
-                f"{self.path} knows no {column!r} of architecture {index}: the cell is empty; choose another "
-                "architecture or column"
+                f"{self._source.path_of(column)} knows no {column!r} of architecture {index}: the cell is empty; "
+                "choose another architecture or column"
             )
         return number
 
@@ -181,18 +207,54 @@ class _ArchiveSource:
         self.columns = archive.columns
 
     def numbers(self, column: str) -> Sequence[float]:
-        return _ArchiveColumn(self._archive, column)
+        return _LazyColumn(len(self.architectures), lambda index: self._archive.accuracy(index, column))
+
+    def path_of(self, column: str) -> Path:
+        return self._archive.path
 
 
-class _ArchiveColumn(Sequence[float]):
-    """A column of an archive, each number read when it is asked for."""
+class _JoinedSource:
+    """Tables of one space, each column from the first that has it, in the index order of the first."""
 
-    def __init__(self, archive: Archive, column: str) -> None:
-        self._archive = archive
-        self._column = column
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self.architectures = tables[0].architectures
+        self.columns = tuple(dict.fromkeys(column for table in tables for column in table.columns))
+        self._owners: dict[str, tuple[Table, list[int | None]]] = {}
+        for table in tables:
+            same = table.architectures == self.architectures
+            positions = [] if same else [table._indexes.get(name) for name in self.architectures]
+            self._owners = dict.fromkeys(table.columns, (table, positions)) | self._owners
+
+    def numbers(self, column: str) -> Sequence[float]:
+        owner, positions = self._owners[column]
+        numbers = owner._numbers(column)
+        if not positions:
+            return numbers
+
+        def number(index: int) -> float:
+            position = positions[index]
+            return math.nan if position is None else numbers[position]
+
+        return _LazyColumn(len(positions), number)
+
+    def path_of(self, column: str) -> Path:
+        return self._owners[column][0]._source.path_of(column)
+
+
+class _LazyColumn(Sequence[float]):
+    """A column whose numbers are read when they are asked for.
+
+    Args:
+        length: how many there are.
+        number: gives the one at an index.
+    """
+
+    def __init__(self, length: int, number: Callable[[int], float]) -> None:
+        self._length = length
+        self._number = number
 
     def __len__(self) -> int:
-        return len(self._archive.architectures)
+        return self._length
 
     @overload
     def __getitem__(self, index: int) -> float: ...
@@ -200,9 +262,7 @@ class _ArchiveColumn(Sequence[float]):
     def __getitem__(self, index: slice) -> list[float]: ...
     def __getitem__(self, index: int | slice) -> float | list[float]:
         positions = range(len(self))[index]
-        if isinstance(positions, range):
-            return [self._archive.accuracy(position, self._column) for position in positions]
-        return self._archive.accuracy(positions, self._column)
+        return list(map(self._number, positions)) if isinstance(positions, range) else self._number(positions)
 
 
 class _CsvSource:
@@ -232,6 +292,9 @@ class _CsvSource:
         if column not in self._loaded:
             self._loaded[column] = self._read_numbers(column)
         return self._loaded[column]
+
+    def path_of(self, column: str) -> Path:
+        return self._path
 
     def _read_keys(self, rows: Iterator[tuple[int, list[str]]]) -> tuple[array[int], tuple[str, ...]]:
         """The index of every row in file order, and the architectures in index order."""

@@ -26,6 +26,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def no_imported_tables(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests neither see nor touch the tables that whoever runs them has imported."""
+    monkeypatch.setenv("NAS_ENGINE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> str:
     """Every device that modules run on; what holds for one is tried on the CPU wherever the tests run."""

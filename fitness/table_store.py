@@ -1,0 +1,140 @@
+"""The user's data folder: where imported benchmark tables lie, and what to download where there is none.
+
+Owns the folder's place and the facts about the benchmarks' downloads; knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from spaces.errors import RunError, UsageError
+
+__all__ = ["BENCHMARKS", "Benchmark", "Optimum", "data_folder", "find_table", "missing_table", "tables"]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The best number of a column as its benchmark's authors published it, to tell their files from others.
+
+    Attributes:
+        column: the column.
+        value: the largest number in it, in the column's unit, to two decimals as printed.
+        index: the architecture that has it, or None where that is not known.
+    """
+
+    column: str
+    value: float
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What a user downloads for the table of a space.
+
+    Attributes:
+        download: the file to download.
+        size: of it, in words.
+        page: where the authors offer it.
+        imported: what `engine table import` is given, the file itself or the folder unpacked from it.
+        unpack: the command that makes `imported` of `download`, or "".
+        optima: published ones.
+    """
+
+    download: str
+    size: str
+    page: str
+    imported: str
+    unpack: str = ""
+    optima: tuple[Optimum, ...] = ()
+
+
+def _nats(name: str, size: str, *optima: Optimum) -> Benchmark:
+    page = "https://github.com/D-X-Y/NATS-Bench"
+    return Benchmark(f"{name}.tar", size, page, name, f"tar xf {name}.tar", optima)
+
+
+# NATS-Bench's optima: arXiv:2009.00437, tables 4 and 5; the indexes are those of its own API.
+BENCHMARKS: Final = {
+    "nats-tss": _nats(
+        "NATS-tss-v1_0-3ffb9-simple",
+        "about 1.3 GB",
+        Optimum("cifar10_test_200ep_pct", 94.37, 6111),
+        Optimum("cifar100_test_200ep_pct", 73.51, 9930),
+        Optimum("imagenet16_test_200ep_pct", 47.31),
+    ),
+    "nats-sss": _nats(
+        "NATS-sss-v1_0-50262-simple",
+        "about 1.1 GB",
+        Optimum("cifar10_valid_90ep_pct", 90.71, 32_767),
+        Optimum("cifar100_valid_90ep_pct", 70.92),
+    ),
+}
+
+
+def data_folder() -> Path:
+    """Where this user's data lie; the folder may not be there yet.
+
+    On every system, macOS included: $NAS_ENGINE_DATA, else nas-engine under $XDG_DATA_HOME, else
+    ~/.local/share/nas-engine.
+
+    Raises:
+        RunError: the user has no home folder.
+    """
+    if own := os.environ.get("NAS_ENGINE_DATA"):
+        return Path(own).expanduser().absolute()
+    if shared := os.environ.get("XDG_DATA_HOME"):
+        return Path(shared).absolute() / "nas-engine"
+    try:
+        return Path.home() / ".local" / "share" / "nas-engine"
+    except RuntimeError as error:
+        raise RunError("there is no home folder for data; set NAS_ENGINE_DATA to a folder") from error
+
+
+def table_path(space: str) -> Path:
+    """Where the imported table of a space lies, or would lie."""
+    return data_folder() / "tables" / f"{space}.csv"
+
+
+def find_table(space: str) -> Path | None:
+    """The imported table of a space, if there is one.
+
+    Args:
+        space: the space's name without options, such as "nats-tss".
+    """
+    path = table_path(space)
+    return path if os.path.isfile(path) else None
+
+
+def tables() -> dict[str, Path]:
+    """The imported tables by their spaces' names."""
+    folder = data_folder() / "tables"
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RunError(f"cannot read {folder}: {error.strerror or error}; set NAS_ENGINE_DATA") from error
+    return {name[:-4]: folder / name for name in names if name.endswith(".csv")}
+
+
+def missing_table(space: str) -> UsageError:
+    """The error where a space has no table: says what to download, how much that is and what to do with it."""
+    known = BENCHMARKS.get(space)
+    if known is None:
+        return UsageError(
+            f"there is no benchmark table of space {space!r}; name a CSV file 'index,arch_str,…' with --table FILE"
+        )
+    return UsageError(f"there is no benchmark table of space {space!r} in {data_folder()}; {how_to_get(space)}")
+
+
+def how_to_get(space: str) -> str:
+    """What to download for a space's table, its size, and the commands that make the table of it."""
+    known = BENCHMARKS[space]
+    commands = [*([known.unpack] if known.unpack else []), f"engine table import {space} {known.imported}"]
+    return (
+        f"download {known.download} ({known.size}, {known.page}), then "
+        f"{' and '.join(f'`{command}`' for command in commands)}; or name a CSV table with --table FILE"
+    )
