@@ -1,4 +1,4 @@
-"""Where evaluations run: in this process, or in a pool of workers, behind one small interface.
+"""Where evaluations run: in this process, in a pool of workers or on a cluster, behind one small interface.
 
 Workers are started by a fork server, never forked from this process: forking after torch has used its threads
 deadlocks. A worker that dies takes only its own candidate with it; workers end when this process does.
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from engine.evaluation import Evaluator, Outcome
-from spaces.errors import RunError, UsageError
+from spaces.errors import MissingExtra, RunError, UsageError
 from spaces.space import Genotype, Value
 
 
@@ -165,19 +165,33 @@ class _Workers(ProcessPoolExecutor):
         self._receiver.close()
 
 
-def evaluations(evaluator: Evaluator, workers: int) -> Evaluations:
-    """Evaluation here for one worker, in a pool of processes for more.
+def evaluations(evaluator: Evaluator, workers: int, cluster: str | None = None) -> Evaluations:
+    """Evaluation here for one worker, in a pool of processes for more, or on a cluster.
+
+    Args:
+        evaluator: Computes outcomes.
+        workers: Number of processes, if there is no cluster.
+        cluster: Address of a Dask scheduler.
 
     Raises:
         UsageError: Something of the evaluator cannot be sent to another process.
-        RunError: Worker processes cannot start.
+        RunError: Worker processes cannot start, or the cluster cannot be used.
     """
+    if cluster is not None:
+        try:
+            from engine.cluster import on_cluster
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                f"--cluster needs {error.name}, which is not installed; get it with "
+                '`pip install "nas-engine[cluster]"`'
+            ) from error
+        return on_cluster(evaluator, cluster)
     if workers == 1:
         return Serial(evaluator)
     try:
         cargo = pickle.dumps(evaluator)
     except Exception as error:  # pickling runs the scores' own code
-        raise _unsendable(workers, f"{error}") from error
+        raise unsendable(f"{workers} workers need", f"{error}") from error
     _start_server()
     pooled = Pooled(lambda: _Workers(workers, cargo))
     try:
@@ -187,7 +201,7 @@ def evaluations(evaluator: Evaluator, workers: int) -> Evaluations:
         raise
     if complaint is not None:
         pooled.close()
-        raise _unsendable(workers, complaint)
+        raise unsendable(f"{workers} workers need", complaint)
     return pooled
 
 
@@ -217,9 +231,10 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _unsendable(workers: int, why: str) -> UsageError:
+def unsendable(who_needs: str, why: str) -> UsageError:
+    """The error of an evaluator that cannot be pickled: "4 workers need", "a cluster needs"."""
     return UsageError(
-        f"{workers} workers need a space and scores that can be pickled: {why}; "
+        f"{who_needs} a space and scores that can be pickled: {why}; "
         "define them at the top of an importable module, or use 1 worker"
     )
 
@@ -228,13 +243,19 @@ _evaluator: Evaluator | None = None  # of this worker process
 _complaint: str | None = None
 
 
+def hold(evaluator: Evaluator) -> None:
+    """Set what this worker process evaluates with."""
+    global _evaluator
+    _evaluator = evaluator
+
+
 def _receive(cargo: bytes, stop: Connection) -> None:
     """Set up a worker: the evaluator, no keyboard interrupts, and an end when told so or with the parent."""
-    global _evaluator, _complaint
+    global _complaint
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
     try:
-        _evaluator = pickle.loads(cargo)
+        hold(pickle.loads(cargo))
     except Exception as error:  # unpickling imports foreign code
         _complaint = f"{type(error).__name__}: {error}"
 
