@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import combinations
 
+from spaces.errors import EngineError
 from spaces.space import Genotype, Space, Value
 
 _JOIN = "+"
@@ -79,3 +81,15 @@ def joined(options: Iterable[str]) -> str:
 def split(value: Value) -> tuple[str, ...]:
     """The options that a value holds; of a plain space's value that one."""
     return tuple(str(value).split(_JOIN))
+
+
+def spaces_that_offer(method: str) -> list[str]:
+    """Names of the registered spaces with a method of that name; plug-ins that cannot be imported have none."""
+    from spaces import SPACES
+
+    names = []
+    for name in SPACES:
+        with suppress(EngineError):
+            if hasattr(SPACES.load(name), method):
+                names.append(name)
+    return names
