@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.objectives import Bound
@@ -13,10 +14,11 @@ from engine.run_folder import current_versions
 from engine.score_cache import Known, ScoreCache, ScoreFile
 from fitness.base import Fitness
 from fitness.probing.source import ProbeSource
-from fitness.scores.base import Score
+from fitness.scores.base import GenotypeScore, Score
 from spaces.layers import Zero
 from spaces.network import Network
 from spaces.space import Genotype, Space
+from spaces.supernet import SupernetSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _LONGEST_REASON = 300  # characters of an error's message that go into a record
 _KNOWN = 20_000  # functions whose scores are remembered
+SUPERNET = "not an architecture yet"  # what turns supernets down
 
 
 class Outcome(NamedTuple):
@@ -67,8 +70,10 @@ class Evaluator:
         named = {fitness.name: fitness for fitness in scores}
         self._scores = tuple(sorted(named.values(), key=_cost))
         every = [*self._scores, *(bound.fitness for bound in self._bounds)]
-        self.shareable = all(fitness.needs != "genotype" for fitness in every)
-        self._own = {fitness.name for fitness in every if fitness.needs == "genotype"}
+        self._own = {
+            fitness.name for fitness in every if fitness.needs == "genotype" or isinstance(fitness, GenotypeScore)
+        }
+        self.shareable = not self._own
         self._measured = tuple(fitness for fitness in every if fitness.needs == "images")
         self._source, self._threads = probe, threads
         self._probe: Probe | None = None
@@ -109,7 +114,8 @@ class Evaluator:
         return self(genotype) if len(known) == len(asked) else None
 
     def _evaluate(self, genotype: Genotype, scores: dict[str, float]) -> tuple[Status, str | None]:
-        for bound in self._bounds:
+        undecided = self._space.undecided(genotype) if isinstance(self._space, SupernetSpace) else 0
+        for bound in () if undecided else self._bounds:  # they are for what is found in the end
             reason = self._add([bound.fitness], genotype, scores)
             if reason is not None:
                 return "failed", reason
@@ -120,7 +126,9 @@ class Evaluator:
             if not isinstance(fitness, Score) and (reason := self._add([fitness], genotype, scores)) is not None:
                 return "failed", reason
         reason = self._add([fitness for fitness in self._scores if isinstance(fitness, Score)], genotype, scores)
-        return ("ok", None) if reason is None else ("failed", reason)
+        if reason is not None:
+            return "failed", reason
+        return ("infeasible", f"{undecided} operations to prune; {SUPERNET}") if undecided else ("ok", None)
 
     def _add(self, asked: Sequence[Fitness], genotype: Genotype, scores: dict[str, float]) -> str | None:
         """Record scores, those that share passes together; returns why one could not be computed."""
@@ -148,7 +156,10 @@ class Evaluator:
         found = self._kept(network, asked)
         started = time.perf_counter()
         missing = [score for score in asked if score.name not in found]
-        found |= self._compute(network, missing)
+        found |= self._compute(network, [score for score in missing if not isinstance(score, GenotypeScore)])
+        for score in missing:
+            if isinstance(score, GenotypeScore):
+                found |= self._on(self._made_of(genotype, network, score), [score])
         self._keep(network, missing, found, time.perf_counter() - started)
         reason = None
         for score in asked:
@@ -162,12 +173,12 @@ class Evaluator:
         return reason
 
     def _compute(self, network: Network, asked: Sequence[Score]) -> dict[str, Measured]:
-        found = self._on(network, [score for score in asked if not score.ignores_dead])
+        found = self._on(partial(self._probed, network), [score for score in asked if not score.ignores_dead])
         alive = [score for score in asked if score.ignores_dead]
         if alive:
             function = _function(network)
             new = [score for score in alive if (function.key, score.name) not in self._known]
-            for name, measured in self._on(function, new).items():
+            for name, measured in self._on(partial(self._probed, function), new).items():
                 if len(self._known) >= _KNOWN:
                     del self._known[next(iter(self._known))]
                 self._known[function.key, name] = measured
@@ -207,27 +218,32 @@ class Evaluator:
         """Where the values of a score are kept: everything that they depend on is in the header."""
         assert self._cache is not None
         if score.name not in self._files:
-            self.open()
-            assert self._probe is not None, "setup gives a probe source wherever there are scores of modules"
+            probe = self._opened()
             self._files[score.name] = self._cache.file(
                 {
                     "space": self._space.name,
                     "score": score.name,
-                    **self._probe.identity(score),
+                    **probe.identity(score),
                     "threads": self._threads,
                     "versions": {name: current_versions()[name] for name in ("torch", "nas-engine")},
                 }
             )
         return self._files[score.name]
 
-    def _on(self, network: Network, asked: Sequence[Score]) -> dict[str, Measured]:
+    def _made_of(self, genotype: Genotype, network: Network, score: GenotypeScore) -> Callable[[], Probed]:
+        """Makes what a score is computed on: of a score that knows no space, the network."""
+        if score.space is None:
+            return partial(self._probed, network)
+        return lambda: score.subject(genotype, self._opened())
+
+    def _on(self, make: Callable[[], Probed], asked: Sequence[Score]) -> dict[str, Measured]:
         if not asked:
             return {}
         import torch
 
         from fitness.probing.measure import measure
 
-        module, probe = self._probed(network)
+        module, probe = make()
         before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
@@ -267,14 +283,18 @@ class Evaluator:
         from fitness.probing.probe import Probed
         from fitness.probing.source import seeded_module
 
+        probe = self._opened()
+        return Probed(seeded_module(network, probe), probe)
+
+    def _opened(self) -> Probe:
         self.open()
         assert self._probe is not None, "setup gives a probe source wherever there are scores of modules"
-        return Probed(seeded_module(network, self._probe), self._probe)
+        return self._probe
 
 
 def _of_ours(score: Score) -> bool:
-    """Whether name and version say what a score computes; somebody's own may change under its name."""
-    return type(score).__module__.startswith("fitness.")
+    """Whether name, version and a network's key say what a score computes; one's own may change under its name."""
+    return type(score).__module__.startswith("fitness.") and not isinstance(score, GenotypeScore)
 
 
 def _function(network: Network) -> Network:

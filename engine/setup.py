@@ -29,6 +29,7 @@ from spaces import SPACES
 from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
 from spaces.registry import construct, takes
 from spaces.space import Genotype, Space
+from spaces.supernet import spaces_that_offer
 
 if TYPE_CHECKING:
     from fitness.table import Table
@@ -66,6 +67,18 @@ class Setup:
 
     @cached_property
     def space(self) -> Space:
+        """What is searched: the space, or its supernets for a strategy that relaxes."""
+        if not getattr(self.strategy_factory, "relaxes", False):
+            return self._plain_space
+        if not hasattr(self._plain_space, "relaxed"):
+            raise UsageError(
+                f"strategy {self.config.strategy!r} searches supernets, which space {self._plain_space.name!r} does "
+                f"not offer; expected one of {', '.join(spaces_that_offer('relaxed'))}"
+            )
+        return self._plain_space.relaxed()  # type: ignore[no-any-return]
+
+    @cached_property
+    def _plain_space(self) -> Space:
         """The space, with the config's image shape and classes."""
         if self.own_space is not None:
             return self.own_space
@@ -143,7 +156,8 @@ class Setup:
         if name not in FITNESS:
             known = [*FITNESS, *(own.name for own in self.own_scores), "table:COLUMN"]
             raise UnknownName("fitness", name, known)
-        return checked_fitness(f"fitness {name!r}", FITNESS.create(name, options or {}))
+        parts = {"space": self.space} if takes(FITNESS.load(name), "space") else {}
+        return checked_fitness(f"fitness {name!r}", FITNESS.create(name, options or {}, parts))
 
     def expression(self, text: str) -> Expression:
         """A fitness expression under this run's target."""

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from engine.evaluation import Outcome
+from engine.evaluation import SUPERNET, Outcome
 from engine.executors import Evaluations, Ticket
 from engine.records import Candidate, Record, RecordStore
 from engine.strategies.base import Exhausted, Strategy, Waiting
@@ -172,6 +172,8 @@ class Study:
 
 def nothing_feasible(rejections: Counter[str], tried: int) -> str:
     """The message for a run in which no candidate came through."""
+    if rejections.keys() == {SUPERNET}:
+        return f"none of {tried:,} candidates is {SUPERNET[4:-4]}: all are supernets; give a larger budget"
     causes = ", ".join(f"{cause} turned down {count:,}" for cause, count in rejections.most_common(3))
     remedy = "loosen the bound or the target" if "bound " in causes else "mend or replace the score"
     return f"none of {tried:,} candidates is feasible: {causes}; {remedy}"

@@ -51,6 +51,8 @@ FITNESS = Registry(
         "snip": "fitness.scores.snip:Snip",
         "swap": "fitness.scores.swap:Swap",
         "synflow": "fitness.scores.synflow:Synflow",
+        "te_nas_ntk": "fitness.scores.te_nas:TeNasNtk",
+        "te_nas_regions": "fitness.scores.te_nas:TeNasRegions",
         "vkdnw": "fitness.scores.vkdnw:Vkdnw",
         "zen": "fitness.scores.zen:Zen",
         "zico": "fitness.scores.zico:ZiCo",

@@ -110,8 +110,8 @@ def _check_options(
     takes = "its options: " + (", ".join(p.name for p in own if p.name not in parts) or "none")
     anything = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
     for name, value in options.items():
-        if name not in (p.name for p in own):
-            if not anything:
+        if name in parts or name not in (p.name for p in own):
+            if name in parts or not anything:
                 raise UsageError(f"{what} takes no option {name!r}; {takes}")
         elif expected := _misfit(value, accepted[name].default):
             raise UsageError(f"{what}: {name} is {value!r}; expected {expected}")

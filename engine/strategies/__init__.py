@@ -8,6 +8,7 @@ STRATEGIES = Registry(
     "strategy",
     {
         "aging": "engine.strategies.aging:AgingEvolution",
+        "prune": "engine.strategies.prune:Pruning",
         "random": "engine.strategies.random:RandomSearch",
         "tpe": "engine.strategies.tpe:TreeParzen",
     },

@@ -26,8 +26,8 @@ class Strategy(Protocol):
     Attributes:
         max_objectives: How many objectives it can pursue; None for any number.
 
-    Optional attributes of the class: `relaxes = True` says that it searches supernets, `space.relaxed()`, instead of
-    the space itself; `deterministic = True` that nothing depends on the seed.
+    Optional attributes of the class: `relaxes = True` says that it searches supernets, those of `space.relaxed()`;
+    `deterministic = True` that nothing depends on the seed.
     """
 
     max_objectives: int | None

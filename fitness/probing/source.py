@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fitness.base import Fitness
 from fitness.data import load_images
-from fitness.scores.base import PassScore
+from fitness.scores.base import PassScore, Score
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ProbeSource:
             own: int = getattr(score, "batch", None) or self.batch or published
             if isinstance(score, PassScore):
                 score.spans(own)  # raises if there are too few for it
-            count = max(count, own)
+            count = max(count, score.loaded(own) if isinstance(score, Score) else own)
         loaded = load_images(self.data, self.shape, count, self.seed)
         labelled = [score.name for score in scores if getattr(score, "needs_labels", False)]
         if labelled and loaded.labels is None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fitness.base import Direction, Needs
 from spaces.errors import ScoreFailed, UsageError
+from spaces.space import Genotype, Space
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fitness.probing.probe import Probe, Probed
     from fitness.probing.sign_kernel import ReluOutput
 
-__all__ = ["GroupScore", "Observer", "PassScore", "Score", "SoloScore", "equal_spans"]
+__all__ = ["GenotypeScore", "GroupScore", "Observer", "PassScore", "Score", "SoloScore", "equal_spans"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,10 @@ class Score(ABC):
 
     def _differs(self, option: str) -> bool:
         return bool(getattr(self, option) != getattr(type(self), option))
+
+    def loaded(self, count: int) -> int:
+        """How many images of a data set a run loads so that the score sees `count`."""
+        return count
 
     def __call__(self, subject: Probed) -> float:
         """The score of a module, which is left as it was found, on a probe's images.
@@ -156,6 +161,26 @@ class SoloScore(Score):
         Raises:
             ScoreFailed: There is no finite value; says why.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenotypeScore(SoloScore):
+    """A score that a run computes on a module that is not the genotype's network, but made of the genotype.
+
+    So it may differ between networks of one key, and is computed for each of them.
+
+    Args:
+        space: The run's, given to it by the run; without one, the score is computed on modules like any other.
+    """
+
+    space: Space | None = field(default=None, compare=False, repr=False)
+
+    def _differs(self, option: str) -> bool:
+        return option != "space" and super()._differs(option)
+
+    @abstractmethod
+    def subject(self, genotype: Genotype, probe: Probe) -> Probed:
+        """The module of a genotype of the space, and what to score it on, made of the run's probe."""
 
 
 def equal_spans(name: str, count: int, batches: int) -> tuple[tuple[int, int], ...]:
