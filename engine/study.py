@@ -173,7 +173,7 @@ class Study:
 def nothing_feasible(rejections: Counter[str], tried: int) -> str:
     """The message for a run in which no candidate came through."""
     if rejections.keys() == {SUPERNET}:
-        return f"none of {tried:,} candidates is {SUPERNET[4:-4]}: all are supernets; give a larger budget"
+        return f"none of {tried:,} candidates is an architecture: all are supernets; give a larger budget"
     causes = ", ".join(f"{cause} turned down {count:,}" for cause, count in rejections.most_common(3))
     remedy = "loosen the bound or the target" if "bound " in causes else "mend or replace the score"
     return f"none of {tried:,} candidates is feasible: {causes}; {remedy}"
