@@ -10,6 +10,7 @@ COMMANDS = {
     "resume": "continue a run that was stopped, or give it a larger budget",
     "front": "show the networks of a run that no other beats",
     "score": "score one architecture",
+    "correlate": "how well scores rank the architectures of a benchmark",
     "list": "list what is there to choose from",
 }
 """Name, which is its module's too, and what it does."""

@@ -1,0 +1,102 @@
+"""`engine correlate`: how well scores rank the architectures of a benchmark."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.commands.options import add_images, add_problem, given, one_of, whole
+from spaces.errors import UsageError
+
+__all__ = ["add", "call"]
+
+_FORMATS = ("table", "csv", "json", "latex")
+_ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    add_problem(parser)
+    parser.add_argument(
+        "--fitness",
+        dest="scores",
+        metavar="F[,F...]",
+        default="trace",
+        help="scores or expressions, each with an optional :min or :max (default: trace); "
+        "params, macs, n_relu and aleph are always beside",
+    )
+    parser.add_argument("--metric", metavar="COLUMN[:min|max]", help="column of the table to rank by")
+    parser.add_argument(
+        "--sample", type=_sample, default=1000, metavar="N|all", help="number of random networks (default: 1000)"
+    )
+    parser.add_argument("--seed", type=whole, metavar="N", help="of the sample and the resamples (default: 0)")
+    parser.add_argument(
+        "--k", default="10%", metavar="N|P%", help="networks at the top, for overlap and nDCG (default: 10%%)"
+    )
+    parser.add_argument("--level", type=_share, default=0.95, metavar="P", help="of the intervals (default: 0.95)")
+    parser.add_argument(
+        "--resamples",
+        type=whole,
+        default=1000,
+        metavar="N",
+        help="of the bootstrap, 0 for no intervals (default: 1000)",
+    )
+    add_images(parser)
+    parser.add_argument("--workers", type=whole, metavar="N", help="processes that evaluate (default: 1)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format",
+        type=one_of("format", _FORMATS),
+        metavar="|".join(_FORMATS),
+        help="default: table, or --out's ending",
+    )
+    form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    parser.add_argument("--out", dest="file", metavar="FILE", help="write to a file instead of standard output")
+    parser.add_argument("--plot", metavar="FILE", help="draw a scatter plot of every score, PNG or SVG")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def call(options: argparse.Namespace) -> str:
+    """The correlations as text, or where they were written to."""
+    from contextlib import closing
+    from pathlib import Path
+
+    from engine.config import load_config
+    from engine.results.correlate import Asked, correlate
+    from engine.results.correlation_text import format_correlation
+    from engine.results.output import tell, write_text
+    from engine.results.ticker import Ticker
+    from engine.setup import Setup
+    from fitness.expression import split_list
+
+    if options.metric is None:
+        raise UsageError("nothing to correlate with; name a column of the table with --metric")
+    asked = Asked(options.metric, options.sample, options.k, options.level, options.resamples)
+    if options.plot:
+        from engine.results.correlation_plots import check_ending, draw_correlation
+
+        check_ending(Path(options.plot))
+    scores = tuple(dict.fromkeys(split_list(options.scores)))
+    setup = Setup(load_config(None, {"target": "none", **given(options), "objectives": scores}))
+    with closing(Ticker("scores", options.quiet)) as ticker:
+        found = correlate(setup, asked, ticker)
+    if options.plot:
+        draw_correlation(found, Path(options.plot))
+        if not options.quiet:
+            tell(f"plot of {len(found.rows)} scores written to {options.plot}")
+    kind = options.format or _ENDINGS.get(Path(options.file or "").suffix[1:], "table")
+    text = format_correlation(found, kind)
+    if not options.file:
+        return text
+    write_text(text, options.file)
+    return f"correlations of {len(found.rows)} scores on {len(found.truth):,} networks written to {options.file}"
+
+
+def _sample(text: str) -> int | None:
+    return None if text == "all" else whole(text)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}; expected a number, e.g. 0.95") from None

@@ -1,0 +1,339 @@
+"""How well training-free scores rank the architectures of a benchmark.
+
+Every score sees the same networks, images and weight seed; one that fails ranks the network last and is counted.
+The trivial baselines are always beside: on the size space the number of parameters beats most published scores.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.objectives import Objective, split_direction
+from engine.results.bootstrap import Interval, agreement_intervals
+from engine.results.statistics import kendall_tau_b, ndcg, spearman, top_k_overlap
+from engine.score_cache import Column, scores_of
+from engine.setup import Setup, sample_scores
+from fitness.base import Fitness
+from fitness.figure_fitness import FigureFitness
+from fitness.trace import Trace
+from spaces.errors import RunError, UntrustedFile, UsageError
+from spaces.space import Additive, Genotype
+
+__all__ = ["BASELINES", "MEASURES", "Asked", "Correlation", "Estimate", "Row", "correlate"]
+
+Floats = NDArray[np.float64]
+OnScored = Callable[[int, int], None]
+
+BASELINES = ("params", "macs", "n_relu", "aleph")
+MEASURES = ("tau", "rho", "top_k", "ndcg")
+
+_SUMS = ("params", "macs", "n_relu", "trace", "aleph", "flash_bytes")  # over all layers, and exact: whole numbers
+_MANY = 2000  # networks from which the sums of the whole space are quicker than one network after another
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to correlate with, and how.
+
+    Attributes:
+        metric: Column of the table, with an optional :min or :max.
+        sample: Number of networks, or None for all that the table knows.
+        k: Number of networks at the top, or a share of the sample: "10%".
+        level: Of the intervals.
+        resamples: Of the bootstrap; 0 for no intervals.
+    """
+
+    metric: str
+    sample: int | None = 1000
+    k: str = "10%"
+    level: float = 0.95
+    resamples: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.sample is not None and self.sample < 2:
+            raise UsageError(f"sample of {self.sample} networks; expected at least 2, or all")
+        if not 0 < self.level < 1:
+            raise UsageError(f"level {self.level:g}; expected a share between 0 and 1, e.g. 0.95")
+        if self.resamples != 0 and not 10 <= self.resamples <= 100_000:
+            raise UsageError(f"{self.resamples} resamples; expected 10 to 100,000, or 0 for no intervals")
+        self.places(100)
+
+    def places(self, networks: int) -> int:
+        """`k` as a number.
+
+        Raises:
+            UsageError: It is not one, or more than there are networks.
+        """
+        text = self.k.strip()
+        try:
+            share = float(text.removesuffix("%")) / 100 if text.endswith("%") else None
+            k = int(text) if share is None else max(1, round(share * networks))
+        except (ValueError, OverflowError):
+            raise UsageError(
+                f"k is {self.k[:40]!r}; expected a number such as 100 or a share such as 10%"
+            ) from None
+        if share is not None and not 0 < share <= 1:
+            raise UsageError(f"k is {self.k!r}; expected a share from 0% to 100%")
+        if k < 1:
+            raise UsageError(f"k is {k}; expected at least 1")
+        return k
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One measure.
+
+    Attributes:
+        value: nan where all scores are equal.
+        interval: None if there is none: no resamples were asked for, or nothing was sampled.
+    """
+
+    value: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score.
+
+    Attributes:
+        name: The expression.
+        kind: Whether it was asked for or stands beside.
+        direction: Which way it was ranked.
+        measures: By name, see `MEASURES`.
+        failed: Number of networks it has no value of.
+        reason: Why the first of them failed.
+        seconds: Mean time for one network.
+        values: (networks,) raw, nan where it failed.
+    """
+
+    name: str
+    kind: Literal["score", "baseline"]
+    direction: str
+    measures: dict[str, Estimate]
+    failed: int
+    reason: str | None
+    seconds: float
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Scores against a metric on the same networks.
+
+    Attributes:
+        space: Name of the space.
+        asked: What was asked for.
+        metric: Name of the column.
+        direction: Which way of the metric is better.
+        k: Number of networks at the top.
+        known: Number of architectures in the table.
+        missing: Number of those tried whose metric the table does not know.
+        whole: Whether these are all networks of the space.
+        seed: Of the sample and the resamples.
+        truth: (networks,) the metric.
+        rows: The scores, of greatest tau first.
+    """
+
+    space: str
+    asked: Asked
+    metric: str
+    direction: str
+    k: int
+    known: int
+    missing: int
+    whole: bool
+    seed: int
+    truth: Floats
+    rows: tuple[Row, ...]
+
+
+def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wanted: None) -> Correlation:
+    """Correlate the setup's objectives, and the baselines, with a metric of its table.
+
+    The networks are drawn by the setup's seed: a smaller sample is the beginning of a larger one. For a metric
+    that is a cost, the baselines too are better when smaller.
+
+    Args:
+        setup: Space, table, scores (its objectives), images and seed.
+        asked: Metric, sample and statistics.
+        on_scored: Called with the number of values done and wanted.
+
+    Raises:
+        UsageError: No table, an unknown column, or k exceeds the sample.
+        RunError: The table knows too little, or no score has a value.
+    """
+    name, turned = split_direction(asked.metric)
+    metric = setup.fitness(f"table:{name}")
+    direction = turned or metric.direction
+    genotypes, truth, missing = _sample(setup, name, asked.sample)
+    if truth.min() == truth.max():
+        raise RunError(
+            f"{name} is {truth[0]:g} for all {len(truth)} networks: nothing to rank; choose another column"
+        )
+    k = asked.places(len(truth))
+    if k > len(truth):
+        raise UsageError(
+            f"k is {k}; expected at most the {len(truth)} networks of the sample, or a share such as 10%"
+        )
+    objectives = _objectives(setup, direction)
+    columns = _columns(setup, list(objectives.values()), genotypes, on_scored)
+    whole = setup.space.size == len(truth)
+    merits = truth if direction == "max" else -truth
+    rows = []
+    for text, objective in objectives.items():
+        values, ranking, reason, seconds = _evaluated(setup, objective, columns)
+        rows.append(
+            Row(
+                text,
+                "baseline" if objective.text in BASELINES else "score",
+                objective.direction,
+                _measured(ranking, merits, k, asked, setup.config.seed, whole),
+                int(np.isnan(values).sum()),
+                reason,
+                seconds,
+                values,
+            )
+        )
+    mine = [row for row in rows if row.name in setup.config.objectives]
+    if all(row.failed == len(truth) for row in mine):
+        raise RunError(f"{mine[0].name} failed for all {len(truth)} networks: {mine[0].reason}")
+    rows.sort(key=lambda row: np.nan_to_num(-row.measures["tau"].value, nan=2.0))
+    return Correlation(
+        setup.space.name,
+        asked,
+        name,
+        direction,
+        k,
+        len(setup.table),
+        missing,
+        whole,
+        setup.config.seed,
+        truth,
+        tuple(rows),
+    )
+
+
+def _sample(setup: Setup, metric: str, wanted: int | None) -> tuple[list[Genotype], Floats, int]:
+    """Networks that the table knows the metric of, without repeats; how many it was asked for in vain."""
+    table = setup.table
+    column = table.column(metric)
+    numbers = list(range(len(table)))
+    if wanted is not None and wanted < len(numbers):
+        Random(setup.config.seed).shuffle(numbers)
+    chosen: list[int] = []
+    truth: list[float] = []
+    missing = 0
+    for number in numbers:
+        if len(chosen) == wanted:
+            break
+        try:
+            value = column[number]
+        except UntrustedFile:
+            raise
+        except RunError:  # an archive without this architecture's results
+            value = math.nan
+        if math.isnan(value):
+            missing += 1
+        else:
+            chosen.append(number)
+            truth.append(value)
+    if len(chosen) < 2:
+        raise RunError(f"{table.path} knows {metric} of {len(chosen)} architectures; expected at least 2")
+    return _genotypes(setup, [table.architecture(number) for number in chosen]), np.array(truth), missing
+
+
+def _genotypes(setup: Setup, texts: list[str]) -> list[Genotype]:
+    """The architectures of some strings; of a space that lists itself quickly, many of them without building any."""
+    if not _quickly_summed(setup, len(texts)):
+        return [setup.space.parse(text) for text in texts]
+    listed = {setup.space.describe(genotype): genotype for genotype in setup.space.enumerate()}
+    return [listed[text] if text in listed else setup.space.parse(text) for text in texts]
+
+
+def _quickly_summed(setup: Setup, networks: int) -> bool:
+    return networks >= _MANY and isinstance(getattr(setup.space, "additive", None), Additive)
+
+
+def _objectives(setup: Setup, direction: str) -> dict[str, Objective]:
+    """What to rank by, as asked for; then the baselines that were not."""
+    asked = dict(zip(setup.config.objectives, setup.objectives.objectives, strict=True))
+    known = {objective.text for objective in asked.values()}
+    beside = [name if direction == "max" else f"{name}:min" for name in BASELINES if name not in known]
+    return asked | {text: setup.objective(text) for text in beside}
+
+
+def _columns(
+    setup: Setup, objectives: Sequence[Objective], genotypes: Sequence[Genotype], on_scored: OnScored
+) -> dict[str, Column]:
+    """Every raw score that the objectives are made of."""
+    raw: dict[str, Fitness] = {}
+    for objective in objectives:
+        expression = objective.expression
+        raw |= {score.name: score for score in expression.scores}
+        raw |= {penalty.figure: setup.fitness(penalty.figure) for penalty in expression.penalties}
+    columns: dict[str, Column] = {}
+    if _quickly_summed(setup, len(genotypes)):
+        own = [score for score in raw.values() if isinstance(score, FigureFitness | Trace)]
+        columns = _sums(setup, [score for score in own if score.name in _SUMS], genotypes)
+    rest = [score for name, score in raw.items() if name not in columns]
+    return columns | scores_of(setup, rest, genotypes, workers=setup.config.workers, on_scored=on_scored)
+
+
+def _sums(setup: Setup, scores: Sequence[Fitness], genotypes: Sequence[Genotype]) -> dict[str, Column]:
+    from fitness.whole_space import figure_of_all
+
+    places = {genotype: place for place, genotype in enumerate(setup.space.enumerate())}
+    wanted = [places[genotype] for genotype in genotypes]
+    columns = {}
+    for score in scores:
+        started = time.perf_counter()
+        everything = figure_of_all(setup.space, score)
+        seconds = (time.perf_counter() - started) / len(everything)
+        values: list[float | None] = everything[wanted].tolist()
+        columns[score.name] = Column(values, [seconds] * len(values), [None] * len(values))
+    return columns
+
+
+def _evaluated(
+    setup: Setup, objective: Objective, columns: dict[str, Column]
+) -> tuple[Floats, Floats, str | None, float]:
+    """Values as people see them, what is ranked, why the first one failed, and seconds a network."""
+    expression = objective.expression
+    used = {name: columns[name] for name in expression.recorded}
+    if expression.needs_reference:
+        expression.refer(sample_scores(setup, expression.scores))
+    values, ranking = [], []
+    reason = None
+    for number, row in enumerate(zip(*(column.values for column in used.values()), strict=True)):
+        scores = {name: value for name, value in zip(used, row, strict=True) if value is not None}
+        if len(scores) == len(used):
+            values.append(objective.value(scores))
+            ranking.append(objective.merit(scores))
+        else:
+            values.append(math.nan)
+            ranking.append(-math.inf)
+            reason = reason or next(text for column in used.values() if (text := column.reasons[number]))
+    seconds = sum(float(np.mean(column.seconds)) for column in used.values())
+    return np.array(values, dtype=np.float64), np.array(ranking, dtype=np.float64), reason, seconds
+
+
+def _measured(ranking: Floats, truth: Floats, k: int, asked: Asked, seed: int, whole: bool) -> dict[str, Estimate]:
+    values = {
+        "tau": kendall_tau_b(ranking, truth),
+        "rho": spearman(ranking, truth),
+        "top_k": top_k_overlap(ranking, truth, k),
+        "ndcg": ndcg(ranking, truth, k),
+    }
+    intervals: dict[str, Interval] = {}
+    if asked.resamples and not whole and not math.isnan(values["tau"]):
+        intervals = agreement_intervals(ranking, truth, k, level=asked.level, resamples=asked.resamples, seed=seed)
+    return {name: Estimate(values[name], intervals.get(name)) for name in MEASURES}

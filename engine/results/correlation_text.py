@@ -1,0 +1,159 @@
+"""Correlations as a table, CSV, JSON or LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+from engine.results.correlate import MEASURES, Correlation, Estimate, Row
+from engine.results.front import json_number
+
+__all__ = ["FORMATS", "format_correlation"]
+
+FORMATS = ("table", "csv", "json", "latex")
+
+
+def format_correlation(found: Correlation, kind: str) -> str:
+    """All of it as text.
+
+    Args:
+        found: The correlations.
+        kind: One of `FORMATS`.
+    """
+    return {"table": _table, "csv": _csv, "json": _json, "latex": _latex}[kind](found)
+
+
+def _table(found: Correlation) -> str:
+    cells = [["score", "", *_titles(found), "failed", "s/network"]]
+    for row in found.rows:
+        beside = "baseline" if row.kind == "baseline" else ""
+        measures = [_cell(row.measures[name]) for name in MEASURES]
+        cells.append([row.name, beside, *measures, f"{row.failed:,}", f"{row.seconds:.2g}"])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+    return "\n".join([_heading(found), "", *lines, "", *_notes(found)])
+
+
+def _csv(found: Correlation) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parts = [f"{name}{part}" for name in MEASURES for part in ("", "_low", "_high")]
+    writer.writerow(["score", "kind", "direction", *parts, "networks", "failed", "seconds_per_network"])
+    for row in found.rows:
+        numbers = [number for name in MEASURES for number in _three(row.measures[name])]
+        shown = ["" if number is None else repr(number) for number in numbers]
+        writer.writerow(
+            [row.name, row.kind, row.direction, *shown, len(found.truth), row.failed, f"{row.seconds:.6g}"]
+        )
+    return text.getvalue().rstrip("\n")
+
+
+def _json(found: Correlation) -> str:
+    return json.dumps(
+        {
+            "space": found.space,
+            "metric": {"name": found.metric, "direction": found.direction},
+            "networks": len(found.truth),
+            "known": found.known,
+            "missing": found.missing,
+            "whole_space": found.whole,
+            "seed": found.seed,
+            "k": found.k,
+            "level": found.asked.level,
+            "resamples": found.asked.resamples,
+            "scores": [
+                {
+                    "name": row.name,
+                    "kind": row.kind,
+                    "direction": row.direction,
+                    **{
+                        name: dict(zip(("value", "low", "high"), _three(row.measures[name]), strict=True))
+                        for name in MEASURES
+                    },
+                    "failed": row.failed,
+                    "reason": row.reason,
+                    "seconds_per_network": row.seconds,
+                }
+                for row in found.rows
+            ],
+        },
+        indent=1,
+    )
+
+
+def _latex(found: Correlation) -> str:
+    """A tabular of booktabs."""
+    titles = ["score", r"Kendall's $\tau_b$", r"Spearman's $\rho$", f"top-{found.k}", f"nDCG@{found.k}"]
+    lines = [
+        f"% {_heading(found)}",
+        r"\begin{tabular}{lcccc}",
+        r"\toprule",
+        " & ".join(titles) + r" \\",
+        r"\midrule",
+    ]
+    for row in found.rows:
+        name = _escaped(row.name) + (r" \emph{(baseline)}" if row.kind == "baseline" else "")
+        cells = [_cell(row.measures[measure]).replace("-", "$-$") for measure in MEASURES]
+        lines.append(" & ".join([name, *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in _notes(found))])
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "_%&#$" else letter for letter in text)
+
+
+def _titles(found: Correlation) -> list[str]:
+    return ["tau-b", "rho", f"top-{found.k}", f"nDCG@{found.k}"]
+
+
+def _heading(found: Correlation) -> str:
+    networks = f"{len(found.truth):,} of the {found.known:,} networks of the table, seed {found.seed}"
+    if len(found.truth) == found.known:
+        networks = f"all {found.known:,} networks of the table"
+    better = "smaller" if found.direction == "min" else "larger"
+    return f"space {found.space}, {networks}; {found.metric}, {better} is better"
+
+
+def _notes(found: Correlation) -> list[str]:
+    """What a reader needs to know of the numbers."""
+    n = len(found.truth)
+    notes = []
+    if found.whole:
+        notes.append("no intervals: these are all networks of the space, nothing was sampled")
+    elif found.asked.resamples:
+        level = f"{found.asked.level * 100:g} % intervals"
+        notes.append(f"[{level} from {found.asked.resamples:,} bootstrap resamples of the networks]")
+    notes.append(
+        f"top-{found.k}: share of the {found.k} best scored that are truly among them; chance {found.k / n:.2g}"
+    )
+    if found.missing:
+        notes.append(f"{found.missing:,} networks left out: the table does not know their {found.metric}")
+    notes += [_failure(row, n) for row in found.rows if row.failed]
+    return notes
+
+
+def _failure(row: Row, networks: int) -> str:
+    return f"{row.name} failed for {row.failed:,} of {networks:,}, ranked last; the first: {row.reason}"
+
+
+def _cell(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "all equal"
+    if estimate.interval is None:
+        return f"{estimate.value:.3f}"
+    low, high = estimate.interval
+    return f"{estimate.value:.3f} [{low:.2f}, {high:.2f}]"
+
+
+def _three(estimate: Estimate) -> list[float | None]:
+    """Value and interval; None where there is none."""
+    ends = estimate.interval or (math.nan, math.nan)
+    return [json_number(number) for number in (estimate.value, *ends)]
