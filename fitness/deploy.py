@@ -12,11 +12,26 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Op, Pool, ReLU, Shape, Slice
+from spaces.layers import (
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    Input,
+    Op,
+    Pool,
+    ReLU,
+    Shape,
+    Shift,
+    Slice,
+    reach_of,
+)
 from spaces.network import Network
 
 _FOLDING = (Conv, Dense)
-_WITHOUT_RELU = (Flatten, Concat, Slice)  # CONCATENATION and STRIDED_SLICE apply no activation
+_WITHOUT_RELU = (Flatten, Concat, Slice, Shift)  # CONCATENATION and STRIDED_SLICE apply no activation
 ALIGNMENT_BYTES = 16  # of a tensor in TensorFlow Lite Micro's arena
 
 
@@ -139,7 +154,9 @@ def arena_tensors(network: Network) -> tuple[Tensor, ...]:
             place.append(run(elements, *[place[source] for source in inputs]))
         else:
             buffer = place[inputs[0]]
-            if (kind is Conv or kind is Pool) and op.padding != (0, 0):  # type: ignore[union-attr]
+            if kind is Shift:  # PAD below and at the right, then STRIDED_SLICE
+                buffer = run(shape[0] * (shape[1] + 1) * (shape[2] + 1), buffer)
+            elif (kind is Conv or kind is Pool) and op.padding != (0, 0):  # type: ignore[union-attr]
                 channels, height, width = kernels[inputs[0]].shape
                 if not _same_covers(op, height, width, shape):  # type: ignore[arg-type]
                     pad_h, pad_w = op.padding  # type: ignore[union-attr]
@@ -193,8 +210,9 @@ def _by_size(tensor: Tensor) -> int:
 
 def _same_covers(op: Conv | Pool, height: int, width: int, shape: Shape) -> bool:
     """Whether TensorFlow's SAME padding puts the same border around the map as `op.padding`."""
+    reach = reach_of(op)
     for axis, size in enumerate((height, width)):
-        kernel, stride, padding = op.kernel[axis], op.stride[axis], op.padding[axis]
+        kernel, stride, padding = reach[axis], op.stride[axis], op.padding[axis]
         steps = -(-size // stride)
         border = max((steps - 1) * stride + kernel - size, 0)
         if steps != shape[1 + axis] or border // 2 != padding:

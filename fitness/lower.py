@@ -9,7 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Op, Pool, ReLU, Shape, Slice, Zero
+from spaces.layers import (
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    Input,
+    Op,
+    Pool,
+    ReLU,
+    Shape,
+    Shift,
+    Slice,
+    Zero,
+)
 from spaces.network import Network
 
 
@@ -87,6 +102,14 @@ class FirstChannels(nn.Module):
         return x[:, : self.channels]
 
 
+class Shifted(nn.Module):
+    """A map moved up and left by one pixel, zeros entering below and at the right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) of a map of that shape."""
+        return functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+
+
 class Zeroed(nn.Module):
     """x * 0; keeps the gradient graph, as NAS-Bench-201's `none` does."""
 
@@ -100,8 +123,8 @@ def _module(op: Op, shapes: list[Shape]) -> nn.Module:
     match op:
         case Input():
             return nn.Identity()
-        case Conv(channels, kernel, stride, padding, groups, bias):
-            return nn.Conv2d(shapes[0][0], channels, kernel, stride, padding, groups=groups, bias=bias)
+        case Conv(channels, kernel, stride, padding, groups, bias, dilation):
+            return nn.Conv2d(shapes[0][0], channels, kernel, stride, padding, dilation, groups, bias)
         case Pool("max", kernel, stride, padding, rounding):
             return nn.MaxPool2d(kernel, stride, padding, ceil_mode=rounding == "ceil")
         case Pool(_, kernel, stride, padding, rounding):
@@ -116,6 +139,8 @@ def _module(op: Op, shapes: list[Shape]) -> nn.Module:
             return Concatenation()
         case Slice(channels):
             return FirstChannels(channels)
+        case Shift():
+            return Shifted()
         case Zero():
             return Zeroed()
         case Flatten():

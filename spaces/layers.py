@@ -6,7 +6,7 @@ changes a shape and nothing about weights, memory or frameworks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import blake2b
 from typing import ClassVar, Literal
@@ -40,13 +40,13 @@ class Operation:
     elementwise: ClassVar[bool] = False  # one input, whose shape is the output's
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            self._check(field.name, getattr(self, field.name))
+        for f in fields(self):  # type: ignore[arg-type]
+            self._check(f.name, getattr(self, f.name))
 
     def _check(self, name: str, value: object) -> None:
         """Refuse a field that no operation can have; a kernel of 3 instead of (3, 3) is the usual slip."""
         low = 0 if name == "padding" else 1
-        if name in ("kernel", "stride", "padding"):
+        if name in ("kernel", "stride", "padding", "dilation"):
             right = isinstance(value, tuple) and len(value) == 2 and all(_is_whole(n, low) for n in value)
             wanted = f"two whole numbers of at least {low}, (along the height, along the width)"
         elif name in ("channels", "groups", "units"):
@@ -64,8 +64,12 @@ class Operation:
     @cached_property
     def token(self) -> str:
         """Canonical text, e.g. `Conv(16,(3, 3),(1, 1),(1, 1),1,False)`; what keys are made of."""
-        values = ",".join(str(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
-        return f"{type(self).__name__}({values})"
+        values = [
+            str(value)
+            for f in fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, f.name)) != f.metadata.get("untold")
+        ]
+        return f"{type(self).__name__}({','.join(values)})"
 
     @cached_property
     def code(self) -> int:
@@ -93,6 +97,7 @@ class Conv(Operation):
     padding: Pair = (0, 0)
     groups: int = 1
     bias: bool = True
+    dilation: Pair = field(default=(1, 1), metadata={"untold": (1, 1)})  # came after keys were written to disk
 
     def out_shape(self, shape: Shape) -> Shape:
         channels, height, width = _map(self, shape)
@@ -188,6 +193,14 @@ class Slice(Operation):
 
 
 @dataclass(frozen=True)
+class Shift(Operation):
+    """The map moved up and left by one pixel, zeros entering below and at the right: y[h, w] = x[h + 1, w + 1]."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return _map(self, shape)
+
+
+@dataclass(frozen=True)
 class Zero(Operation):
     """x * 0: keeps the shape and the dependency, passes no information (NAS-Bench-201's `none`)."""
 
@@ -221,15 +234,23 @@ class Dense(Operation):
         return (self.units,)
 
 
+def reach_of(op: Conv | Pool) -> Pair:
+    """Height and width of the pixels that one window spans: the kernel's, unless it is dilated."""
+    if type(op) is not Conv or op.dilation == (1, 1):
+        return op.kernel
+    (height, width), (down, right) = op.kernel, op.dilation
+    return (height - 1) * down + 1, (width - 1) * right + 1
+
+
 def volume(shape: Shape) -> int:
     """Number of elements of a shape."""
     return shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
 
 
-Op = Input | Conv | Pool | BatchNorm | ReLU | Add | Concat | Slice | Zero | Flatten | Dense
+Op = Input | Conv | Pool | BatchNorm | ReLU | Add | Concat | Slice | Shift | Zero | Flatten | Dense
 
 OPS: dict[str, type[Op]] = {
-    op.__name__: op for op in (Input, Conv, Pool, BatchNorm, ReLU, Add, Concat, Slice, Zero, Flatten, Dense)
+    op.__name__: op for op in (Input, Conv, Pool, BatchNorm, ReLU, Add, Concat, Slice, Shift, Zero, Flatten, Dense)
 }
 
 
@@ -246,7 +267,8 @@ def _slide(op: Conv | Pool, height: int, width: int, ceil: bool) -> Pair:
     as in PyTorch.
     """
     positions = []
-    for size, kernel, stride, padding in zip((height, width), op.kernel, op.stride, op.padding, strict=True):
+    reach = reach_of(op)
+    for size, kernel, stride, padding in zip((height, width), reach, op.stride, op.padding, strict=True):
         room = size + 2 * padding - kernel
         if room < 0 and not (ceil and room + stride > 0):
             raise ShapeError(f"{op.token} does not fit a map of {height}x{width}")

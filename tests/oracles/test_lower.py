@@ -13,7 +13,7 @@ from torch import nn
 from fitness import figures
 from fitness.lower import LoweredNetwork, lower
 from spaces import SPACES
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU, ShapeError, Zero
+from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU, ShapeError, Shift, Zero
 from spaces.munas import MunasSpace
 from spaces.network import Network, NetworkBuilder
 
@@ -108,7 +108,9 @@ def _random_op(rng: Random, channels: int) -> Op:
     kernel = pair(1, 5)
     if rng.random() < 0.5:
         groups = rng.choice([1, channels])
-        return Conv(groups * rng.randint(1, 3), kernel, pair(1, 3), pair(0, 2), groups, rng.random() < 0.5)
+        channels, bias = groups * rng.randint(1, 3), rng.random() < 0.5
+        dilation = pair(1, 3) if rng.random() < 0.3 else (1, 1)
+        return Conv(channels, kernel, pair(1, 3), pair(0, 2), groups, bias, dilation)
     padding = rng.randint(0, kernel[0] // 2), rng.randint(0, kernel[1] // 2)  # torch allows no more
     kind, rounding = rng.choice(["max", "avg"]), rng.choice(["floor", "ceil"])
     return Pool(kind, kernel, pair(1, 3), padding, rounding)
@@ -117,7 +119,12 @@ def _random_op(rng: Random, channels: int) -> Op:
 def _bare(op: Op, channels: int) -> nn.Module:
     """The torch layer of a convolution or pooling, written here a second time."""
     if isinstance(op, Conv):
-        return nn.Conv2d(channels, op.channels, op.kernel, op.stride, op.padding, groups=op.groups, bias=op.bias)
+        return nn.Conv2d(
+            *(channels, op.channels, op.kernel, op.stride, op.padding),
+            dilation=op.dilation,
+            groups=op.groups,
+            bias=op.bias,
+        )
     assert isinstance(op, Pool)
     if op.kind == "max":
         return nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.rounding == "ceil")
@@ -134,6 +141,7 @@ def test_single_operations_compute_what_they_say() -> None:
     assert torch.equal(run(ReLU()), image.clamp(min=0))
     assert torch.equal(run(Zero()), torch.zeros_like(image))
     assert torch.equal(run(Flatten()), image.flatten(1))
+    assert run(Shift()).tolist() == [[[[-4, -3, 0], [-1, 0, 0], [0, 0, 0]], [[5, 6, 0], [8, 9, 0], [0, 0, 0]]]]
     assert run(Pool("max", (2, 2), (2, 2))).tolist() == [[[[-4.0]], [[5.0]]]]
     assert run(Pool("max", (2, 2), (2, 2), rounding="ceil")).tolist()[0][0] == [[-4.0, -3.0], [-1.0, 0.0]]
     corner = run(Pool("avg", (3, 3), (1, 1), (1, 1)))[0, 0, 0, 0]

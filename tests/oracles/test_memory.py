@@ -11,7 +11,7 @@ import pytest
 from fitness import figures
 from fitness.deploy import Tensor, arena_tensors, greedy_arena_bytes, live_bytes
 from spaces import SPACES
-from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Pool, ReLU, Slice
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Pool, ReLU, Shift, Slice
 from spaces.network import Network, NetworkBuilder
 
 Networks = Callable[..., list[Network]]
@@ -113,6 +113,9 @@ def test_arena_is_at_least_the_liveness_bound_and_that_at_least_the_best_order(
 # --- the deployed list of operations ----------------------------------------------------------------
 
 
+_MOVING = (Concat, Slice, Shift)  # kernels that apply no activation
+
+
 class _Kernel(NamedTuple):
     bytes: int
     reads: tuple[int, ...]
@@ -137,9 +140,7 @@ def _deployed(network: Network) -> list[_Kernel]:
             value[index] = run(shape)
         elif isinstance(op, Flatten):
             value[index] = sources[0]
-        elif (
-            isinstance(op, ReLU) and alone and inputs[0] and not isinstance(network.ops[inputs[0]], Concat | Slice)
-        ):
+        elif isinstance(op, ReLU) and alone and inputs[0] and not isinstance(network.ops[inputs[0]], _MOVING):
             value[index] = sources[0]
         elif isinstance(op, BatchNorm) and alone and isinstance(network.ops[inputs[0]], Conv | Dense):
             value[index] = sources[0]
@@ -156,6 +157,8 @@ def _deployed(network: Network) -> list[_Kernel]:
                 if _border(op, height, 0) != op.padding[0] or _border(op, width, 1) != op.padding[1]:
                     pad_h, pad_w = op.padding
                     sources = [run((channels, height + 2 * pad_h, width + 2 * pad_w), *sources)]
+            if isinstance(op, Shift):
+                sources = [run((shape[0], shape[1] + 1, shape[2] + 1), *sources)]
             value[index] = run(shape, *sources)
     return kernels
 
@@ -163,9 +166,12 @@ def _deployed(network: Network) -> list[_Kernel]:
 def _border(op: Conv | Pool, size: int, axis: int) -> int | None:
     """Rows that TensorFlow's SAME padding puts before the map; None if it gives another output size."""
     out = -(-size // op.stride[axis])
-    if (size + 2 * op.padding[axis] - op.kernel[axis]) // op.stride[axis] + 1 != out:
+    window = op.kernel[axis]
+    if isinstance(op, Conv):
+        window += (window - 1) * (op.dilation[axis] - 1)
+    if (size + 2 * op.padding[axis] - window) // op.stride[axis] + 1 != out:
         return None
-    return max((out - 1) * op.stride[axis] + op.kernel[axis] - size, 0) // 2
+    return max((out - 1) * op.stride[axis] + window - size, 0) // 2
 
 
 def _peak(kernels: list[_Kernel]) -> int:
