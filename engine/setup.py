@@ -72,8 +72,8 @@ class Setup:
             return self._plain_space
         if not hasattr(self._plain_space, "relaxed"):
             raise UsageError(
-                f"strategy {self.config.strategy!r} searches supernets, which space {self._plain_space.name!r} does "
-                f"not offer; expected one of {', '.join(spaces_that_offer('relaxed'))}"
+                f"strategy {self.config.strategy!r} searches supernets, which space {self._plain_space.name!r} "
+                f"does not offer; expected one of {', '.join(spaces_that_offer('relaxed'))}"
             )
         return self._plain_space.relaxed()  # type: ignore[no-any-return]
 
