@@ -2,13 +2,13 @@
 
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired Perspective,
 ICLR 2021, arXiv:2102.11535, Algorithm 1: round after round every operation of every edge is taken out alone; on each
-edge the one goes whose loss ranks best over all objectives together, until one is left. Published with the objectives
-`te_nas_ntk` and `te_nas_regions`: prefer to lose what lowers the condition number most and costs fewest regions.
+edge the one goes whose loss ranks best over all objectives together, until one is left. Published with the
+objectives `te_nas_ntk` and `te_nas_regions`: what lowers the condition number most and costs the fewest regions.
 
-Differs from the authors' code: a change is one of means over repeats, not the mean of every repeat's change. Changes
-are equal if they are to three decimals, also those above one, which theirs compare to three significant digits and
-then rank by their place in a list. Like theirs, equal sums are decided by the first objective, then by the order of
-the operations.
+Differs from the authors' code: a change is one of means over draws of images, not the mean of every draw's change.
+Changes are equal if they are to three decimals, also those above one, which theirs compares to three significant
+digits and then ranks by their place in a list. As in theirs, equal sums are decided by the first objective, then by
+the order of the operations.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """TE-NAS's two scores on its thin networks. Chen, Gong, Wang, ICLR 2021, arXiv:2102.11535.
 
-Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired Perspective, Section 3; the objectives
-of its pruning search (`engine.strategies.prune`). In a run they are computed on the thin networks that the space makes
-of a genotype, with the weights of the supernet that a place names: two supernets share those of every operation that
-both have, as in the authors' code. Called with a module, they are computed on that.
-Differs from the authors' code: nodes sum operations (`spaces.nats_supernet`), patches are cut from 1000 images at most,
-all architectures see the same images, and what has no finite condition number fails.
+Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired Perspective; the objectives of
+its pruning search (`engine.strategies.prune`). In a run they are computed on the thin networks that the space makes
+of a genotype, a layer's weights being drawn for its place: supernets share those of all operations that both have,
+as in the authors' code. Called with a module, they are computed on that.
+Differs from the authors' code: nodes sum operations (`spaces.nats_supernet`); patches are cut from 1000 images at
+most; all architectures see the same images; what has no finite condition number fails.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def random_patches(images: Tensor, count: int, seed: int) -> Tensor:
 
 
 def shared_weights(placed: Placed, probe: Probe) -> LoweredNetwork:
-    """The module of a network on the probe's device; each layer's weights come from the seed and its place alone."""
+    """The module of a network on the probe's device; a layer's weights follow from the seed and its place alone."""
     with torch.random.fork_rng([]):
         module = lower(placed.network)
         for place, layer in zip(placed.places, module.layers, strict=True):
