@@ -125,19 +125,19 @@ class Setup:
 
     @cached_property
     def table_paths(self) -> tuple[str, ...]:
-        """The tables given, or else the imported one of the space.
+        """The tables given, or else the imported ones of the space.
 
         Raises:
             UsageError: None was given or imported; says how to get one.
         """
-        from fitness.table_store import find_table, missing_table
+        from fitness.table_store import find_tables, missing_table
 
         if self.config.table:
             return self.config.table
-        found = find_table(self.space.name)
-        if found is None:
+        found = find_tables(self.space.name)
+        if not found:
             raise missing_table(self.space.name)
-        return (str(found),)
+        return tuple(map(str, found))
 
     def fitness(self, name: str, options: Mapping[str, object] | None = None) -> Fitness:
         """One score by name and options.
@@ -402,19 +402,15 @@ class Setup:
                 objective.expression.refer(reference)
 
     def _look_up(self, column: str) -> Fitness:
-        from fitness.table_fitness import TableFitness
+        from fitness.table_fitness import TableFitness, holds
 
         if column not in self.table.columns:
             raise UnknownName("table column", column, self.table.columns)
-        first = self.table.architectures[0]
-        try:
-            known = self.space.describe(self.space.parse(first)) == first
-        except UsageError:
-            known = False
-        if not known:
+        if not holds(self.table, self.space):
             raise UsageError(
                 f"table {self.table.path} does not hold architectures of space {self.space.name!r}, "
-                f"e.g. {self.space.describe(self.space.sample(Random(0)))[:80]}; it starts with {first[:80]}"
+                f"e.g. {self.space.describe(self.space.sample(Random(0)))[:80]}; "
+                f"it starts with {self.table.architectures[0][:80]}"
             )
         return TableFitness(column, self.table, self.space.describe)
 

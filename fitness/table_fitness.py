@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from fitness.base import Direction, Needs
 from fitness.table import Table
-from spaces.space import Genotype
+from spaces.errors import UsageError
+from spaces.space import Genotype, Space
 
 _COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "loss")
+_UNITS = {"pct": "%", "s": "s", "ms": "ms", "mJ": "mJ", "M": "millions"}
+_UNNAMED_UNITS = {"latency": "ms", "energy": "mJ"}  # HW-NAS-Bench's (arXiv:2103.10584), whose columns name none
 
 
 def cost_column(accuracy: str) -> str | None:
@@ -19,6 +22,15 @@ def cost_column(accuracy: str) -> str | None:
     """
     match = re.match(r"(cifar100|cifar10|imagenet16)(?:valid)?_.*?(\d+)ep", accuracy)
     return f"{match[1]}_train{match[2]}_cost_s" if match else None
+
+
+def holds(table: Table, space: Space) -> bool:
+    """Whether a table's architectures are of a space, judged by the first."""
+    first = table.architectures[0]
+    try:
+        return space.describe(space.parse(first)) == first
+    except UsageError:
+        return False
 
 
 class TableFitness:
@@ -34,9 +46,16 @@ class TableFitness:
         self.name, self.column = f"table:{column}", column
         self.direction: Direction = "min" if any(word in column for word in _COSTS) else "max"
         self.needs: Needs = "genotype"
-        self.unit = "%" if column.endswith("_pct") else "as in the table"
+        self.unit = _unit(column)
         self._table, self._describe = table, describe
 
     def __call__(self, genotype: Genotype) -> float:
         """The recorded value of an architecture."""
         return self._table.value(self._describe(genotype), self.column)
+
+
+def _unit(column: str) -> str:
+    """What the words of a column's name say: "cifar10_train12_cost_s" is in seconds."""
+    words = column.split("_")
+    named = [_UNITS[word] for word in words if word in _UNITS]
+    return named[-1] if named else _UNNAMED_UNITS.get(words[-1], "as in the table")

@@ -12,7 +12,17 @@ from typing import Final
 
 from spaces.errors import RunError, UsageError
 
-__all__ = ["BENCHMARKS", "Benchmark", "Optimum", "data_folder", "find_table", "missing_table", "tables"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "Optimum",
+    "data_folder",
+    "find_tables",
+    "how_to_get",
+    "imported_tables",
+    "missing_table",
+    "table_path",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +103,43 @@ def data_folder() -> Path:
         raise RunError("there is no home folder for data; set NAS_ENGINE_DATA to a folder") from error
 
 
-def table_path(space: str) -> Path:
-    """Where the imported table of a space lies, or would lie."""
-    return data_folder() / "tables" / f"{space}.csv"
-
-
-def find_table(space: str) -> Path | None:
-    """The imported table of a space, if there is one.
+def table_path(space: str, part: str = "") -> Path:
+    """Where an imported table lies, or would lie.
 
     Args:
         space: the space's name without options, such as "nats-tss".
+        part: "" for the benchmark itself; a name for further columns of the same architectures.
     """
-    path = table_path(space)
-    return path if os.path.isfile(path) else None
+    return data_folder() / "tables" / (f"{space}.{part}.csv" if part else f"{space}.csv")
 
 
-def tables() -> dict[str, Path]:
-    """The imported tables by their spaces' names."""
+def find_tables(space: str) -> tuple[Path, ...]:
+    """The imported tables of a space: the benchmark's own first, then further columns in the order of their names.
+
+    Args:
+        space: the space's name without options.
+
+    Raises:
+        RunError: the folder of tables cannot be read.
+    """
+    return imported_tables().get(space, ())
+
+
+def imported_tables() -> dict[str, tuple[Path, ...]]:
+    """All imported tables by the names of their spaces; see `find_tables`."""
     folder = data_folder() / "tables"
     try:
-        names = sorted(os.listdir(folder))
+        names = os.listdir(folder)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise RunError(f"cannot read {folder}: {error.strerror or error}; set NAS_ENGINE_DATA") from error
-    return {name[:-4]: folder / name for name in names if name.endswith(".csv")}
+    found: dict[str, tuple[Path, ...]] = {}
+    for name in sorted(names, key=lambda name: (name.count("."), name)):
+        if name.endswith(".csv"):
+            space = name.partition(".")[0]
+            found[space] = (*found.get(space, ()), folder / name)
+    return found
 
 
 def missing_table(space: str) -> UsageError:

@@ -7,10 +7,12 @@ __all__ = ["COMMANDS"]
 
 COMMANDS = {
     "run": "search a space with a training-free score",
-    "resume": "continue a run that was stopped, or give it a larger budget",
+    "resume": "continue a run or a comparison that was stopped",
     "front": "show the networks of a run that no other beats",
     "score": "score one architecture",
+    "table": "import a benchmark's download as a table that later commands find",
     "correlate": "how well scores rank the architectures of a benchmark",
+    "compare": "strategies and fitness side by side, judged by a benchmark",
     "list": "list what is there to choose from",
 }
 """Name, which is its module's too, and what it does."""

@@ -122,9 +122,11 @@ def _recorded(folder: RunFolder, which: str) -> Genotype:
 
 def _parsed(text: str, setup: Setup) -> Genotype:
     if _is_number(text):
-        if setup.config.table is None:
-            raise UsageError(f"index {text} has a meaning in a benchmark table only; name it with --table")
-        text = setup.table.architecture(int(text))
+        try:
+            table = setup.table
+        except UsageError as error:
+            raise UsageError(f"index {text} has a meaning in a benchmark table only: {error}") from error
+        text = table.architecture(int(text))
     try:
         return setup.space.parse(text)
     except UsageError:

@@ -25,17 +25,22 @@ class Ticker:
     def __init__(self, what: str, quiet: bool = False) -> None:
         self._what, self._quiet = what, quiet
         self._terminal = sys.stderr.isatty()
-        self._started = self._shown = time.perf_counter()
+        self._shown = time.perf_counter()
+        self._first: tuple[float, int] | None = None  # when how many were done: some may have been before
         self._written = False
 
     def __call__(self, done: int, wanted: int) -> None:
         """Take in how many are done."""
         now = time.perf_counter()
+        if self._first is None:
+            self._first = now, done
         if self._quiet or now - self._shown < (_REDRAW_SECONDS if self._terminal else _LINE_SECONDS):
             return
         self._shown = now
-        rate = done / (now - self._started)
-        line = f"{done:,} of {wanted:,} {self._what}  {rate:.3g}/s  {(wanted - done) / rate:,.0f} s left"
+        started, before = self._first
+        rate = (done - before) / max(now - started, 1e-9)
+        left = f"{(wanted - done) / rate:,.0f} s" if rate else "unknown time"
+        line = f"{done:,} of {wanted:,} {self._what}  {rate:.3g}/s  {left} left"
         tell(f"\r\x1b[K{line}" if self._terminal else line, end="" if self._terminal else "\n")
         self._written = True
 

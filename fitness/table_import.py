@@ -1,0 +1,281 @@
+"""Benchmark tables made from what users download: checked, written as CSV, kept in the user's data folder.
+
+Owns what makes a download the benchmark that it claims to be. An import that is interrupted goes on where it was,
+and its table appears only when it is whole and holds what the authors published.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Final
+
+from fitness.archive import Archive
+from fitness.table import Table
+from fitness.table_draft import Draft, copy_table
+from fitness.table_store import BENCHMARKS, Optimum, how_to_get, table_path
+from spaces.errors import RunError, UsageError
+from spaces.space import Space
+
+__all__ = ["Imported", "OnRows", "import_archive", "import_csv", "import_table"]
+
+OnRows = Callable[[int, int], None]
+"""Called with the number of rows that are done and that of all."""
+
+_PRINTED_DIGITS: Final = 2  # optima are published in percent to two decimals
+_AT_ONCE: Final = 16  # rows that a worker reads before it answers
+_AHEAD: Final = 3  # such answers under way for every worker
+
+
+def _ignore(done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import came to.
+
+    Attributes:
+        path: the table.
+        rows: architectures in it.
+        known: architectures of which it holds any number.
+        columns: names of its number columns.
+        empty_cells: cells without a number among the known architectures.
+        optima: the published optima that were found in it.
+    """
+
+    path: Path
+    rows: int
+    known: int
+    columns: tuple[str, ...]
+    empty_cells: int
+    optima: tuple[Optimum, ...]
+
+
+def import_table(
+    space: Space, source: Path, partial: bool = False, workers: int = 1, on_rows: OnRows = _ignore
+) -> Imported:
+    """Make the table of a space from what its user has: see `import_archive` and `import_csv`.
+
+    Args:
+        space: a benchmark's.
+        source: folder of an archive, or CSV file.
+        partial: see `import_archive`; likewise workers and on_rows.
+        workers: see `partial`.
+        on_rows: see `partial`.
+
+    Raises:
+        UsageError: there is no such file or folder, or see `import_archive`.
+        RunError: see `import_archive`.
+    """
+    if os.path.isdir(source):
+        return import_archive(space, source, partial=partial, workers=workers, on_rows=on_rows)
+    if not os.path.isfile(source):
+        raise UsageError(f"there is no {str(source)!r}; {how_to_get(space.name)}")
+    return import_csv(space, source)
+
+
+def import_archive(
+    space: Space, folder: Path, *, partial: bool = False, workers: int = 1, on_rows: OnRows = _ignore
+) -> Imported:
+    """Make the table of a space from the folder of an official NATS-Bench archive.
+
+    Args:
+        space: "nats-tss" or "nats-sss".
+        folder: the archive's folder (`…-simple`).
+        partial: take an archive that lacks result files; their rows have empty cells, and no optima are looked for.
+        workers: processes that read; the table is the same for any number.
+        on_rows: told of the progress.
+
+    Raises:
+        UsageError: the archive is of another space.
+        UntrustedFile: a file asks for more than data.
+        RunError: the archive lacks files, one is damaged, it is not what its authors published, or the table
+            cannot be written. Rows that were read are kept for the next try, except those of a wrong archive.
+    """
+    archive = Archive(folder)
+    held = f"nats-{archive.space}"
+    if held != space.name:
+        raise UsageError(f"{folder} holds space {held!r}, not {space.name!r}; use `engine table import {held} DIR`")
+    _check_architectures(space, archive.architectures, folder)
+    present = _result_files(archive)
+    if len(present) < len(archive.architectures) and not partial:
+        raise _incomplete(space.name, archive, present)
+    path, count = table_path(space.name), len(archive.architectures)
+    origin = {"folder": str(folder.absolute()), "architectures": archive.architectures, "present": present}
+    optima = () if len(present) < count else BENCHMARKS[space.name].optima
+    with closing(Draft(path, origin, archive.columns)) as draft:
+        on_rows(draft.rows, count)
+        with closing(_read(folder, range(draft.rows, count), partial, workers)) as rows:
+            for numbers in rows:
+                draft.append(archive.architectures[draft.rows], numbers)
+                on_rows(draft.rows, count)
+        draft.finish(lambda file: _check_optima(Table.open(file), optima, space.name))
+    return _summary(path, optima)
+
+
+def import_csv(space: Space, file: Path) -> Imported:
+    """Keep a CSV table of a space, beside the benchmark's own table if there is one.
+
+    Args:
+        space: any space that can be enumerated.
+        file: a CSV file as `Table.open` reads it; its name tells its columns from those of other files.
+
+    Raises:
+        UsageError: it is of another space.
+        RunError: it cannot be read or written, or its columns are not what the benchmark's authors published.
+    """
+    table = Table.open(file)
+    _check_architectures(space, table.architectures, file)
+    for column in table.columns:
+        table.column(column)  # raises for a cell that is no number
+    known = BENCHMARKS[space.name].optima if space.name in BENCHMARKS else ()
+    optima = tuple(optimum for optimum in known if optimum.column in table.columns)
+    _check_optima(table, optima, space.name)
+    path = table_path(space.name, re.sub(r"[^\w-]+", "_", file.stem))
+    copy_table(file, path)
+    return _summary(path, optima)
+
+
+def _check_architectures(space: Space, architectures: Sequence[str], source: Path) -> None:
+    """Refuse a benchmark that does not hold just the networks of a space."""
+    expected = {space.describe(genotype) for genotype in space.enumerate()}
+    strange = next((name for name in architectures if name not in expected), None)
+    if strange is not None:
+        raise UsageError(
+            f"{source} holds architecture {strange[:120]!r}, which is not in space {space.name!r}; expected the "
+            f"{len(expected):,} spelled like {min(expected)!r}"
+        )
+    if len(architectures) != len(expected):
+        raise RunError(
+            f"{source} names {len(architectures):,} architectures; expected all {len(expected):,} of space "
+            f"{space.name!r}: download it again"
+        )
+
+
+def _result_files(archive: Archive) -> list[int]:
+    """Indexes of the architectures whose result file is there."""
+    try:
+        names = set(os.listdir(archive.path))
+    except OSError as error:
+        raise RunError(f"cannot read {archive.path}: {error.strerror or error}") from error
+    return [index for index in range(len(archive.architectures)) if archive.result_file(index).name in names]
+
+
+def _incomplete(space: str, archive: Archive, present: Sequence[int]) -> RunError:
+    total = len(archive.architectures)
+    there = set(present)
+    missing = [archive.result_file(index).name for index in range(total) if index not in there]
+    first = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+    return RunError(
+        f"{archive.path} lacks {len(missing):,} of {total:,} result files: {first}; {how_to_get(space)}; or import "
+        "what is there with --partial"
+    )
+
+
+def _check_optima(table: Table, optima: Sequence[Optimum], space: str) -> None:
+    """Refuse a table whose best accuracies are not the published ones, as printed with two decimals."""
+    for optimum in optima:
+        numbers = table.column(optimum.column)
+        known = [index for index, number in enumerate(numbers) if not math.isnan(number)]
+        best = max(known, key=numbers.__getitem__, default=None)
+        if best is None:
+            found = "no number in it"
+        elif f"{numbers[best]:.{_PRINTED_DIGITS}f}" != f"{optimum.value:.{_PRINTED_DIGITS}f}":
+            found = f"{numbers[best]:g} at index {best}"
+        elif optimum.index is not None and numbers[optimum.index] != numbers[best]:
+            found = f"it at index {best}"
+        else:
+            continue
+        where = "" if optimum.index is None else f" at index {optimum.index}"
+        raise RunError(
+            f"the best {optimum.column} of space {space!r} is published as {optimum.value}{where}, found {found}; "
+            f"this is not the official benchmark: {how_to_get(space)}"
+        )
+
+
+def _summary(path: Path, optima: tuple[Optimum, ...]) -> Imported:
+    table = Table.open(path)
+    columns = [table.column(name) for name in table.columns]
+    gaps = [sum(map(math.isnan, row)) for row in zip(*columns, strict=True)]
+    known = [gap for gap in gaps if gap < len(columns)]
+    return Imported(path, len(table), len(known), table.columns, sum(known), optima)
+
+
+def _read(folder: Path, indexes: range, partial: bool, workers: int) -> Generator[array[float]]:
+    """The numbers of architectures in order; of one without a result file, if that is allowed, all nan."""
+    shares = [indexes[start : start + _AT_ONCE] for start in range(0, len(indexes), _AT_ONCE)]
+    if workers == 1 or len(shares) < 2:
+        reader = _Reader(folder, partial)
+        for index in indexes:
+            yield reader(index)
+        return
+    # Forking after torch has used its threads deadlocks, so workers are forked from a server of their own.
+    pool = ProcessPoolExecutor(workers, get_context("forkserver"), _begin, (folder, partial))
+    try:
+        waiting: deque[Future[list[array[float]]]] = deque()
+        for share in shares:
+            waiting.append(pool.submit(_read_share, share))
+            if len(waiting) > _AHEAD * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenExecutor as error:
+        raise RunError(
+            "a process that read the archive died: killed, or out of memory; run the same command again with fewer "
+            "--workers: it goes on where it was"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Reader:
+    """Reads the numbers of single architectures.
+
+    Args:
+        folder: of the archive.
+        partial: whether result files may be missing.
+    """
+
+    def __init__(self, folder: Path, partial: bool) -> None:
+        self._archive, self._partial = Archive(folder), partial
+
+    def __call__(self, index: int) -> array[float]:
+        """The numbers of one architecture."""
+        if self._partial and not os.path.exists(self._archive.result_file(index)):
+            return array("d", [math.nan] * len(self._archive.columns))
+        return self._archive.read_numbers(index)
+
+
+_reader: _Reader | None = None  # of this worker process
+
+
+def _begin(folder: Path, partial: bool) -> None:
+    """Set up a worker: deaf to Ctrl-C, which is for the process that asked, and gone with that process."""
+    global _reader
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _reader = _Reader(folder, partial)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None, "a worker was started by somebody"
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _read_share(indexes: range) -> list[array[float]]:
+    assert _reader is not None, "workers begin with _begin"
+    return [_reader(index) for index in indexes]
