@@ -9,6 +9,7 @@ SPACES = Registry(
     {
         "munas": "spaces.munas:MunasSpace",
         "munas-mlp": "spaces.mlp:MlpSpace",
+        "nas-bench-101": "spaces.nasbench101:NasBench101",
         "nats-sss": "spaces.nats:NatsSss",
         "nats-tss": "spaces.nats:NatsTss",
     },
