@@ -8,6 +8,10 @@ STRATEGIES = Registry(
     "strategy",
     {
         "aging": "engine.strategies.aging:AgingEvolution",
+        "area": "engine.strategies.area:AssistedEvolution",
+        "bo": "engine.strategies.bo:BayesianOptimisation",
+        "exhaustive": "engine.strategies.exhaustive:ExhaustiveSearch",
+        "local": "engine.strategies.local:LocalSearch",
         "prune": "engine.strategies.prune:Pruning",
         "random": "engine.strategies.random:RandomSearch",
         "tpe": "engine.strategies.tpe:TreeParzen",

@@ -60,11 +60,16 @@ class AgingEvolution:
         self._toolbox.register("select", selection.selTournament, k=1, tournsize=tournament, fit_attr="merit")
         self._toolbox.register("mutate", space.mutate)
 
+    @property
+    def complete(self) -> bool:
+        """Whether the population is, so that an ask makes a child."""
+        return len(self._population) == self._size
+
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
         number = self._asked
         rng = stream(self._seed, number)
-        if len(self._population) < self._size:
+        if not self.complete:
             candidate = Candidate(number, self._space.sample(rng))
         else:
             with _drawing_from(rng):

@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,50 @@ from spaces.network import Network, NetworkBuilder
 from spaces.space import Choose, Integer, Space
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"population": 6, "tournament": 3}  # so that children are made early; given to whoever takes them
+SMALL = {"population": 6, "tournament": 3, "rank": "trace"}  # so that children are made early, and soon
+QUICK = {"candidates": 40, "starts": 4}  # given like the above to whoever takes them, but with the name
 Answer = Callable[[Record], Record]
 
 each_strategy = pytest.mark.parametrize("strategy", list(STRATEGIES))
 each_space = pytest.mark.parametrize("space", list(SPACES))
 
 
-def _options(strategy: str) -> dict[str, int]:
+def _taken(strategy: str, options: Mapping[str, Any]) -> dict[str, Any]:
     factory = STRATEGIES.load(strategy)
     assert callable(factory)
-    return {name: value for name, value in SMALL.items() if name in inspect.signature(factory).parameters}
+    return {name: value for name, value in options.items() if name in inspect.signature(factory).parameters}
 
 
-def _setup(strategy: str, space: str = "munas", seed: int = 0) -> Setup:
-    config = RunConfig(space=space, strategy=strategy, fitness="trace+gdf", seed=seed, **_options(strategy))  # type: ignore[arg-type]
-    return Setup(config)
+def _options(strategy: str) -> dict[str, Any]:
+    """Fields of the run, for a strategy that takes them."""
+    return _taken(strategy, SMALL)
+
+
+def _named(strategy: str) -> str:
+    """The name, with other options in parentheses."""
+    options = ", ".join(f"{name}={value}" for name, value in _taken(strategy, QUICK).items())
+    return f"{strategy}({options})" if options else strategy
+
+
+def _setup(strategy: str, space: str | None = None, seed: int = 0) -> Setup:
+    space = space or _space_for(strategy)
+    return Setup(
+        RunConfig(space=space, strategy=_named(strategy), fitness="trace+gdf", seed=seed, **_options(strategy))
+    )
+
+
+@cache
+def _space_for(strategy: str) -> str:
+    """The first space that a strategy does not refuse."""
+    return next(space for space in SPACES if not _refused(_setup(strategy, space)))
+
+
+def _refused(setup: Setup) -> bool:
+    try:
+        setup.strategy()
+    except UsageError:
+        return True
+    return False
 
 
 def _drive(
@@ -96,11 +125,16 @@ def _asked(records: list[Record]) -> list[tuple[Any, ...]]:
 
 @each_strategy
 @each_space
-def test_a_seed_names_a_sequence_of_members(strategy: str, space: str) -> None:
+def test_a_seed_names_a_sequence_of_members_or_the_space_is_refused(strategy: str, space: str) -> None:
     setup = _setup(strategy, space)
+    if _refused(setup):
+        with pytest.raises(UsageError, match=f"^[^\n]*space {space!r}[^\n]*expected[^\n]*$"):
+            setup.strategy()
+        return
     first = _drive(setup, 24, open_asks=3)
     assert _asked(_drive(_setup(strategy, space), 24, open_asks=3)) == _asked(first)
-    assert _asked(_drive(_setup(strategy, space, seed=1), 24, open_asks=3)) != _asked(first)
+    deterministic = getattr(STRATEGIES.load(strategy), "deterministic", False)
+    assert (_asked(_drive(_setup(strategy, space, seed=1), 24, open_asks=3)) == _asked(first)) == deterministic
     fresh = SPACES.create(space, {})
     assert isinstance(fresh, Space)
     for record in first:
@@ -208,7 +242,8 @@ def _comparable(record: Record) -> dict[str, object]:
 
 
 def _search(strategy: str, **arguments: Any) -> list[dict[str, object]]:
-    result = search("munas", strategy, **{"budget": 30, "open": 4, "seed": 5} | _options(strategy) | arguments)
+    options: dict[str, Any] = {"budget": 30, "open": 4, "seed": 5} | _options(strategy) | arguments
+    result = search(_space_for(strategy), _named(strategy), **options)
     return [_comparable(record) for record in result.records]
 
 
@@ -232,13 +267,16 @@ def test_another_process_with_another_hash_seed_makes_the_same_records(strategy:
     program = (
         "import sys, json\n"
         "from engine.api import search\n"
-        "result = search('munas', sys.argv[1], budget=30, open=4, seed=5, **json.loads(sys.argv[2]))\n"
+        "result = search(sys.argv[1], sys.argv[2], budget=30, open=4, seed=5, **json.loads(sys.argv[3]))\n"
         "print(json.dumps([r.to_dict() | {'seconds': None} for r in result.records]))\n"
     )
     made = []
     for hash_seed in ("1", "31337"):
         done = subprocess.run(
-            [sys.executable, "-c", program, strategy, json.dumps(_options(strategy))],
+            [
+                *(sys.executable, "-c", program),
+                *(_space_for(strategy), _named(strategy), json.dumps(_options(strategy))),
+            ],
             env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
             cwd=tmp_path,
             capture_output=True,
@@ -263,16 +301,10 @@ class _Flaky:
 
 @each_strategy
 def test_runs_with_failing_scores_and_bounds_reach_their_budget(strategy: str) -> None:
-    result = search(
-        "munas",
-        strategy,
-        _Flaky(),
-        bounds=["depth<=20"],
-        budget=40,
-        open=3,
-        seed=1,
-        **_options(strategy),  # type: ignore[arg-type]
-    )
+    space, name, options = _space_for(strategy), _named(strategy), _options(strategy)
+    options |= {"budget": 40, "open": 3, "seed": 1, "target": "none"}
+    sizes = [record.scores.get("params", 0) for record in search(space, name, "params", **options).records]
+    result = search(space, name, _Flaky(), bounds=[f"params<={sorted(sizes)[20]}"], **options)
     statuses = {
         status: [r for r in result.records if r.status == status] for status in ("ok", "infeasible", "failed")
     }
@@ -299,7 +331,8 @@ class _Tiny(Space):
 
 @each_strategy
 def test_a_space_smaller_than_the_budget_comes_to_an_end(strategy: str) -> None:
-    result = search(_Tiny(), strategy, "params", target="none", budget=30, open=3, **_options(strategy))
+    options = {"target": "none", "budget": 30, "open": 3} | _options(strategy)
+    result = search(_Tiny(), _named(strategy), "params", **options)
     assert len({record.key for record in result.records}) <= 4
     assert len(result.records) == 30 or (result.exhausted and len(result.records) == 4)
     assert result.best.genotype["units"] == 4
@@ -322,4 +355,7 @@ def test_options_are_checked(strategy: str) -> None:
         STRATEGIES.create(strategy, {"no_such_option": 1})
     for name in _options(strategy):
         with pytest.raises(UsageError, match=name):
-            search("munas", strategy, budget=3, **{name: 0})  # type: ignore[arg-type]
+            search(_space_for(strategy), strategy, budget=3, **{name: 0})  # type: ignore[arg-type]
+    for name in _taken(strategy, QUICK):
+        with pytest.raises(UsageError, match=name):
+            search(_space_for(strategy), f"{strategy}({name}=0)", budget=3)

@@ -1,0 +1,188 @@
+"""Bayesian optimisation: ask where a model of what was told promises the largest improvement.
+
+Expected improvement: Jones, Schonlau, Welch: Efficient Global Optimization of Expensive Black-Box Functions,
+Journal of Global Optimization 13, 1998, eq. 15. Model "forest": Hutter, Hoos, Leyton-Brown: Sequential
+Model-Based Optimization for General Algorithm Configuration (SMAC), LION 2011. Model "gp": Snoek, Larochelle,
+Adams: Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012, arXiv:1206.2944.
+
+Differs from the papers: the models learn normal quantiles of the merits' ranks instead of the merits (failed and
+infeasible ones share the lowest rank), so that only the order of merits counts; open asks are answered with the
+mean, a constant liar (Ginsbourger, Le Riche, Carraro 2010); the kernel's length and noise come from a grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from random import Random
+from statistics import NormalDist
+from typing import ClassVar
+
+import numpy as np
+
+from engine.objectives import Objectives
+from engine.records import Candidate, Record
+from engine.strategies.base import stream
+from engine.strategies.random import RandomSearch
+from engine.strategies.surrogate import SURROGATES, Encoding, Floats
+from spaces.errors import UnknownName, UsageError
+from spaces.space import Genotype, Space
+
+_STARTUP = 10  # ok candidates told before a model is fitted
+_BEST = 10  # whose neighbours are candidates
+_LISTED = 100_000  # size up to which a finite space is listed
+_NORMAL = NormalDist()
+
+
+class BayesianOptimisation:
+    """See the module.
+
+    Candidates of an ask are neighbours of the ten best and, for the rest, random members. A finite space is listed
+    once: its candidates cost next to nothing. Elsewhere they are sampled and mutated, which builds their networks.
+
+    Args:
+        space: Whose choices the models learn from.
+        objectives: Exactly one objective.
+        seed: Of the run.
+        model: "forest" or "gp".
+        candidates: Number of architectures among which the expected improvement is maximised.
+        window: Most records the model is fitted to: the best quarter of it and the newest.
+    """
+
+    max_objectives: ClassVar[int | None] = 1
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: Objectives,
+        seed: int,
+        model: str = "forest",
+        candidates: int = 500,
+        window: int = 200,
+    ) -> None:
+        if model not in SURROGATES:
+            raise UnknownName("model of strategy 'bo'", model, SURROGATES)
+        if candidates < 1 or window < _STARTUP:
+            raise UsageError(
+                f"candidates {candidates}, window {window}; expected at least 1 candidate and {_STARTUP} records"
+            )
+        self._space, self._objectives, self._seed = space, objectives, seed
+        self._model, self._count, self._window = SURROGATES[model], candidates, window
+        self._encoding = Encoding(space)
+        self._random = RandomSearch(space, objectives, seed)
+        self._asked = self._ok = 0
+        self._seen: set[int] = set()  # hashes of what was asked
+        self._open: dict[int, Genotype] = {}
+        self._told: dict[int, tuple[Genotype, float]] = {}  # by number, in the order told; -inf if not ok
+        self._members: list[Genotype] | None = None  # of a finite space
+
+    def ask(self) -> Candidate:
+        """See `Strategy.ask`."""
+        candidate = self._improve() if self._ok >= _STARTUP else None
+        if candidate is None:
+            candidate = self._random.ask()
+        else:
+            self._random.adopt(candidate)
+        self._enter(candidate)
+        return candidate
+
+    def tell(self, record: Record) -> None:
+        """See `Strategy.tell`."""
+        merits = self._objectives.merits(record)
+        merit = merits[0] if merits is not None else -math.inf
+        self._ok += merit > -math.inf
+        self._open.pop(record.number, None)
+        self._told[record.number] = record.genotype, merit
+        if len(self._told) > 1.25 * self._window:
+            kept = {*self._best(self._window // 4), *list(self._told)[-(self._window - self._window // 4) :]}
+            self._told = {number: entry for number, entry in self._told.items() if number in kept}
+
+    def adopt(self, candidate: Candidate) -> None:
+        """See `Strategy.adopt`."""
+        self._random.adopt(candidate)
+        self._enter(candidate)
+
+    def _enter(self, candidate: Candidate) -> None:
+        self._asked += 1
+        self._seen.add(hash(candidate.genotype))
+        self._open[candidate.number] = candidate.genotype
+
+    def _improve(self) -> Candidate | None:
+        """The candidate with the largest expected improvement; None if there is no new one."""
+        rng = stream(self._seed, self._asked)
+        listed = self._space.size is not None and self._space.size <= _LISTED
+        proposals = self._listed(rng) if listed else self._drawn(rng)
+        if not proposals:
+            return None
+        genotypes, merits = zip(*self._told.values(), strict=True)
+        values = _normal_quantiles(merits)
+        lies = np.full(len(self._open), values.mean())
+        shown = [*genotypes, *self._open.values()]
+        names = sorted({name for genotype in shown for name in genotype})  # others mean nothing to a model
+        known = self._encoding.rows(shown, names)
+        asked = self._encoding.rows([genotype for genotype, _ in proposals], names)
+        mean, deviation = self._model(known, np.concatenate([values, lies]), asked, rng.getrandbits(32))
+        gain = expected_improvement(mean, deviation, float(values.max()))
+        genotype, parent = proposals[int(np.argmax(gain))]
+        return Candidate(self._asked, genotype, parent)
+
+    def _listed(self, rng: Random) -> list[tuple[Genotype, int | None]]:
+        """New candidates of a finite space, neighbours with the number of whose they are."""
+        if self._members is None:
+            self._members = list(self._space.enumerate())
+            self._hashes = np.array([hash(genotype) for genotype in self._members])
+            self._names = list(dict.fromkeys(name for genotype in self._members for name in genotype))
+            self._codes = self._encoding.codes(self._members, self._names)
+        fresh = np.flatnonzero(~np.isin(self._hashes, np.fromiter(self._seen, np.int64)))
+        near: dict[int, int] = {}
+        for number in self._best(_BEST):
+            code = self._encoding.codes([self._told[number][0]], self._names)
+            for row in fresh[(self._codes[fresh] != code).sum(axis=1) == 1].tolist():
+                near.setdefault(row, number)
+        rows = list(near)[: self._count // 2]
+        rows += rng.sample(fresh.tolist(), min(self._count - len(rows), len(fresh)))
+        return [(self._members[row], near.get(row)) for row in rows]
+
+    def _drawn(self, rng: Random) -> list[tuple[Genotype, int | None]]:
+        """New candidates: half of them mutants of the best, with the numbers of their parents."""
+        best = self._best(_BEST)
+        drawn: list[tuple[Genotype, int | None]] = []
+        for place in range(self._count // 2):
+            parent = best[place % len(best)]
+            drawn.append((self._space.mutate(self._told[parent][0], rng), parent))
+        drawn += [(self._space.sample(rng), None) for _ in range(self._count - len(drawn))]
+        return [(genotype, parent) for genotype, parent in drawn if hash(genotype) not in self._seen]
+
+    def _best(self, count: int) -> list[int]:
+        """Numbers of the best that were told, the earlier of equals first."""
+        ok = [number for number, (_, merit) in self._told.items() if merit > -math.inf]
+        return sorted(ok, key=lambda number: -self._told[number][1])[:count]
+
+
+def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
+    """How far above `best` normal variables are expected to be, counting 0 where they are below.
+
+    (mu - best) Phi(u) + sigma phi(u) with u = (mu - best) / sigma: Jones et al. 1998, eq. 15, for a maximum.
+
+    Args:
+        mean: (n,) mu.
+        deviation: (n,) sigma, at least 0.
+        best: The largest value known.
+
+    Returns:
+        (n,) expectations, at least 0.
+    """
+    above = mean - best
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u = np.where(deviation > 0, above / deviation, np.where(above > 0, np.inf, -np.inf))
+    probability = np.array([_NORMAL.cdf(each) for each in u.tolist()])
+    density = np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
+    return np.maximum(above * probability + deviation * density, 0.0)
+
+
+def _normal_quantiles(merits: Sequence[float]) -> Floats:
+    """(n,) quantiles of the standard normal law at the merits' ranks; equals share their mean rank."""
+    _, places, counts = np.unique(np.array(merits), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - counts / 2) / len(merits)
+    quantiles: Floats = np.array([_NORMAL.inv_cdf(rank) for rank in ranks.tolist()])[places]
+    return quantiles

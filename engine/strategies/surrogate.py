@@ -1,0 +1,112 @@
+"""Models that tell what an architecture may be worth from what others are: expectation and doubt.
+
+Owns the encoding of choices as numbers and the two models of `engine.strategies.bo`; knows nothing of asks. All
+learn values of about zero mean and unit variance. scikit-learn is imported when a model is first fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.space import Domain, Genotype, Integer, Space, Value
+
+Floats = NDArray[np.float64]
+Surrogate = Callable[[Floats, Floats, Floats, int], tuple[Floats, Floats]]
+"""(known (n, d), their values (n,), asked (m, d), seed) -> means (m,) and standard deviations (m,)."""
+
+_TREES = 30
+_LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the kernel, in units of the distance of two genotypes with all different
+_NOISES = (1e-3, 1e-2, 1e-1, 1.0)  # variances
+
+
+class Encoding:
+    """Genotypes as rows of numbers, whatever choices each of them has.
+
+    A whole number becomes two columns: its place in its domain from 0 to 1, and whether the choice is there at all;
+    any other choice becomes one column per value. Where a choice is absent its columns are 0. Two genotypes that
+    differ in one choice are at most a distance of sqrt(2) apart.
+
+    Args:
+        space: Whose choices they are.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._domains: dict[str, Domain] = {}  # a choice's domain depends on its name only
+
+    def codes(self, genotypes: Sequence[Genotype], names: Sequence[str]) -> NDArray[np.int64]:
+        """(genotypes, names): the place of each value in its domain, -1 where a genotype has no such choice."""
+        rows = [genotype.to_dict() for genotype in genotypes]
+        codes = np.empty((len(rows), len(names)), dtype=np.int64)
+        for column, name in enumerate(names):
+            places = {value: place for place, value in enumerate(self._domain(name, genotypes).values())}
+            codes[:, column] = [places[row[name]] if name in row else -1 for row in rows]
+        return codes
+
+    def rows(self, genotypes: Sequence[Genotype], names: Sequence[str]) -> Floats:
+        """(genotypes, columns): the named choices as the models want them; the columns depend on the names only."""
+        columns: list[Floats] = []
+        for code, name in zip(self.codes(genotypes, names).T, names, strict=True):
+            domain = self._domains[name]
+            if isinstance(domain, Integer):
+                columns += [
+                    np.where(code < 0, 0.0, code / max(domain.count - 1, 1)),
+                    (code >= 0).astype(np.float64),
+                ]
+            else:
+                columns += [(code == place).astype(np.float64) for place in range(domain.count)]
+        return np.stack(columns, axis=1)
+
+    def _domain(self, name: str, genotypes: Sequence[Genotype]) -> Domain:
+        if name not in self._domains:
+            owner = next(genotype for genotype in genotypes if name in genotype)
+
+            def note(name: str, domain: Domain) -> Value:
+                self._domains[name] = domain
+                return owner[name]
+
+            self._space.record(note)
+        return self._domains[name]
+
+
+def forest(known: Floats, values: Floats, asked: Floats, seed: int) -> tuple[Floats, Floats]:
+    """A random forest; the doubt is the spread over its trees (Hutter, Hoos, Leyton-Brown 2011, section 4.1).
+
+    Five sixths of the columns are tried at each split, as in SMAC.
+    """
+    from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
+
+    model = RandomForestRegressor(_TREES, max_features=5 / 6, min_samples_split=3, random_state=seed)
+    model.fit(known, values)
+    exact = asked.astype(np.float32)  # what trees compare; saves a conversion for each
+    votes = np.array([tree.predict(exact) for tree in model.estimators_])
+    return votes.mean(axis=0), votes.std(axis=0)
+
+
+def gp(known: Floats, values: Floats, asked: Floats, seed: int) -> tuple[Floats, Floats]:
+    """A Gaussian process with a Matérn 5/2 kernel, its length and noise the likeliest of a grid.
+
+    The seed is not used.
+    """
+    from sklearn.gaussian_process import GaussianProcessRegressor  # type: ignore[import-untyped]
+    from sklearn.gaussian_process.kernels import Matern, WhiteKernel  # type: ignore[import-untyped]
+
+    widest = float(np.sqrt(known.var(axis=0).sum() * 2)) or 1.0  # root mean square distance of two of them
+    grid = np.log(list(product([length * widest for length in _LENGTHS], _NOISES)))
+
+    def likeliest(unlikelihood: Callable[..., float], start: Floats, bounds: Floats) -> tuple[Floats, float]:
+        tried = [unlikelihood(theta, eval_gradient=False) for theta in grid]
+        best = int(np.argmin(tried))
+        return grid[best], tried[best]
+
+    kernel = Matern(widest, (1e-9, 1e9), nu=2.5) + WhiteKernel(_NOISES[0], (1e-9, 1e9))
+    model = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=likeliest).fit(known, values)
+    mean, deviation = model.predict(asked, return_std=True)
+    return mean, deviation
+
+
+SURROGATES: dict[str, Surrogate] = {"forest": forest, "gp": gp}
