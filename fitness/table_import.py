@@ -6,6 +6,7 @@ and its table appears only when it is whole and holds what the authors published
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import re
@@ -117,7 +118,7 @@ def import_archive(
     optima = () if len(present) < count else BENCHMARKS[space.name].optima
     with closing(Draft(path, origin, archive.columns)) as draft:
         on_rows(draft.rows, count)
-        with closing(_read(folder, range(draft.rows, count), partial, workers)) as rows:
+        with closing(_read(archive, range(draft.rows, count), partial, workers)) as rows:
             for numbers in rows:
                 draft.append(archive.architectures[draft.rows], numbers)
                 on_rows(draft.rows, count)
@@ -206,23 +207,24 @@ def _check_optima(table: Table, optima: Sequence[Optimum], space: str) -> None:
 
 
 def _summary(path: Path, optima: tuple[Optimum, ...]) -> Imported:
-    table = Table.open(path)
-    columns = [table.column(name) for name in table.columns]
-    gaps = [sum(map(math.isnan, row)) for row in zip(*columns, strict=True)]
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        columns = tuple(name for name in next(rows) if name not in ("index", "arch_str"))
+        gaps = [cells.count("") for cells in rows if cells]
     known = [gap for gap in gaps if gap < len(columns)]
-    return Imported(path, len(table), len(known), table.columns, sum(known), optima)
+    return Imported(path, len(gaps), len(known), columns, sum(known), optima)
 
 
-def _read(folder: Path, indexes: range, partial: bool, workers: int) -> Generator[array[float]]:
+def _read(archive: Archive, indexes: range, partial: bool, workers: int) -> Generator[array[float]]:
     """The numbers of architectures in order; of one without a result file, if that is allowed, all nan."""
     shares = [indexes[start : start + _AT_ONCE] for start in range(0, len(indexes), _AT_ONCE)]
     if workers == 1 or len(shares) < 2:
-        reader = _Reader(folder, partial)
+        reader = _Reader(archive, partial)
         for index in indexes:
             yield reader(index)
         return
     # Forking after torch has used its threads deadlocks, so workers are forked from a server of their own.
-    pool = ProcessPoolExecutor(workers, get_context("forkserver"), _begin, (folder, partial))
+    pool = ProcessPoolExecutor(workers, get_context("forkserver"), _begin, (archive.path, partial))
     try:
         waiting: deque[Future[list[array[float]]]] = deque()
         for share in shares:
@@ -244,12 +246,12 @@ class _Reader:
     """Reads the numbers of single architectures.
 
     Args:
-        folder: of the archive.
+        archive: where they are.
         partial: whether result files may be missing.
     """
 
-    def __init__(self, folder: Path, partial: bool) -> None:
-        self._archive, self._partial = Archive(folder), partial
+    def __init__(self, archive: Archive, partial: bool) -> None:
+        self._archive, self._partial = archive, partial
 
     def __call__(self, index: int) -> array[float]:
         """The numbers of one architecture."""
@@ -266,7 +268,7 @@ def _begin(folder: Path, partial: bool) -> None:
     global _reader
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _reader = _Reader(folder, partial)
+    _reader = _Reader(Archive(folder), partial)
 
 
 def _end_with_parent() -> None:

@@ -90,18 +90,28 @@ def test_archive_agrees_with_the_official_api(folder: Path) -> None:
         "imagenet16_valid": ("ImageNet16-120", "valid-accuracy"),
         "imagenet16_test": ("ImageNet16-120", "test-accuracy"),
     }
-    accuracies = [column for column in archive.columns if column.endswith("ep_pct")]
-    assert len(accuracies) == 7 * (2 if archive.space == "tss" else 3)
+    datasets = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16": "ImageNet16-120"}
+    trainings = {"tss": ("12", "200"), "sss": ("01", "12", "90")}[archive.space]
+    assert len(archive.columns) == 9 + len(trainings) * (7 + 2 * 3)
     for index in ENTRIES:
-        for column in accuracies:
-            name, epochs, _ = column.rsplit("_", 2)
-            dataset, key = answers[name]
-            info = api.get_more_info(index, dataset, hp=f"{int(epochs[:-2]):02d}", is_random=False)
-            assert archive.accuracy(index, column) == info[key]
-        costs = api.get_cost_info(index, "cifar100", hp=str(api.full_train_epochs))
-        assert archive.accuracy(index, "params_cifar100_M_api") == costs["params"]
-        assert archive.accuracy(index, "macs_cifar100_M_api") == costs["flops"]
-        assert archive.accuracy(index, "latency_cifar100_s_api") == costs["latency"]
+        asked = {}
+        for hp in trainings:
+            for name, (dataset, key) in answers.items():
+                info = api.get_more_info(index, dataset, hp=hp, is_random=False)
+                asked[f"{name}_{int(hp)}ep_pct"] = info[key]
+            for name, dataset in datasets.items():
+                simulated = api.simulate_train_eval(index, dataset, hp=hp)[2]  # of one seed; their times are equal
+                asked[f"{name}_query{int(hp)}_cost_s"] = pytest.approx(simulated, rel=1e-12)
+                trained = "cifar10-valid" if name == "cifar10" else dataset
+                asked[f"{name}_train{int(hp)}_cost_s"] = api.get_cost_info(index, trained, hp=hp)["T-train@total"]
+        for name, dataset in datasets.items():
+            costs = api.get_cost_info(index, dataset, hp=str(api.full_train_epochs))
+            asked[f"params_{name}_M_api"] = costs["params"]
+            asked[f"macs_{name}_M_api"] = costs["flops"]
+            asked[f"latency_{name}_s_api"] = costs["latency"]
+        assert {column: archive.accuracy(index, column) for column in archive.columns} == asked
+        architecture = archive.architectures[index]
+        assert api.query_index_by_arch(architecture) == Table.open(folder).index_of(architecture) == index
 
 
 @needs_sample
