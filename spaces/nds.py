@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from spaces.errors import InvalidGenotype, UsageError
 from spaces.nds_cells import FAMILIES, Cell, Edge, Family, stack
 from spaces.network import Network, NetworkBuilder
-from spaces.space import Choice, Choose, Genotype, Integer, Space, Value
+from spaces.space import Choice, Choose, Domain, Genotype, Integer, Space, Value
 
 CELLS = ("normal", "reduce")
 _WIDTH, _DEPTH = Integer(16, 32, 8), Integer(4, 20, 4)  # of the published networks for CIFAR
@@ -52,8 +52,8 @@ class NdsSpace(Space):
         for what, count in (("width", width), ("depth", depth)):
             if type(count) is not int or not 0 <= count < 10_000:
                 raise UsageError(
-                    f"space {self.name!r}: {what} is {count!r}; expected a whole number from 1 to 9999, or 0 to leave "
-                    "the choice to every network"
+                    f"space {self.name!r}: {what} is {count!r}; expected a whole number from 1 to 9999, or 0 to "
+                    "leave the choice to every network"
                 )
         self.width, self.depth = width, depth
         operations = Choice(*self.family.operations)
@@ -95,17 +95,18 @@ class NdsSpace(Space):
         if not isinstance(cells, Mapping):
             raise UsageError(f"genotype {str(cells)[:80]!r}; expected an object with {' and '.join(CELLS)}")
         choices: dict[str, Value] = {}
-        for what, own in (("width", self.width), ("depth", self.depth)):
+        for what, own, domain in (("width", self.width, _WIDTH), ("depth", self.depth, _DEPTH)):
             given = published.get(what, own or None)
-            if type(given) is not int or own not in (0, given):
-                expected = f"{own}, or a space made with {what}={given}" if own else "a whole number"
-                raise UsageError(f"space {self.name!r}: {what} of the network is {given!r}; expected {expected}")
+            if own and given != own:
+                raise UsageError(
+                    f"space {self.name!r}: {what} of the network is {given!r}; expected {own}, or a space made "
+                    f"with another {what}"
+                )
             if not own:
-                choices[what] = given
+                choices[what] = self._checked(what, given, domain)
         for cell in CELLS:
             choices |= self._read_cell(cell, cells.get(cell))
         genotype = Genotype(choices)
-        self.decode(genotype)
         for cell in CELLS:
             self._check_output(genotype, cell, cells.get(f"{cell}_concat"))
         return genotype
@@ -138,10 +139,8 @@ class NdsSpace(Space):
                 for cell, nodes in zip(CELLS, cells, strict=True)
             }
             genotype = self.genotype_of({"width": int(width), "depth": int(depth), "genotype": edges})
-            if self.describe(genotype) != text:
-                raise UsageError(
-                    f"architecture {text[:120]!r}; expected {self.describe(genotype)!r}, if that is meant"
-                )
+            if (right := self.describe(genotype)) != text:
+                raise UsageError(f"architecture {text[:200]!r}; expected {right!r}, which it resembles")
             return genotype
         try:
             published = json.loads(text)
@@ -161,19 +160,25 @@ class NdsSpace(Space):
         ]
 
     def _read_cell(self, cell: str, edges: object) -> dict[str, Value]:
-        """The choices of one published cell; their values are for `decode` to check."""
+        """The choices of one published cell."""
         count = 2 * self.family.nodes
         pairs = edges if isinstance(edges, (list, tuple)) else ()
         if len(pairs) != count or any(not isinstance(pair, (list, tuple)) or len(pair) != 2 for pair in pairs):
             raise UsageError(
-                f"space {self.name!r}: {cell} is {str(edges)[:120]}; expected {count} pairs (operation, state), two "
-                f"for each of {self.family.nodes} nodes"
+                f"space {self.name!r}: {cell} is {str(edges)[:120]}; expected {count} pairs (operation, state), "
+                f"two for each of {self.family.nodes} nodes"
             )
         asked = [question for node in self._questions[cell] for question in node]
         choices: dict[str, Value] = {}
-        for (op, _, source, _), pair in zip(asked, pairs, strict=True):
-            choices[op], choices[source] = pair
+        for (op, operations, source, states), pair in zip(asked, pairs, strict=True):
+            choices[op] = self._checked(op, pair[0], operations)
+            choices[source] = self._checked(source, pair[1], states)
         return choices
+
+    def _checked(self, name: str, value: object, domain: Domain) -> Value:
+        if value not in domain:
+            raise InvalidGenotype(f"space {self.name!r}: {name} is {str(value)[:80]!r}; expected {domain!r}")
+        return cast(Value, value)
 
     def _check_output(self, genotype: Genotype, cell: str, given: object) -> None:
         output = self.family.output(self._nodes(genotype, cell))
