@@ -10,34 +10,30 @@ import csv
 import math
 import os
 import re
-import signal
-import threading
-from array import array
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from fitness.archive import Archive
+from fitness.archive_rows import read_rows, result_files
+from fitness.benchmark_row import Row
 from fitness.table import Table
 from fitness.table_draft import Draft, copy_table
 from fitness.table_store import BENCHMARKS, Optimum, how_to_get, table_path
 from spaces.errors import RunError, UsageError
+from spaces.nds import NdsSpace
 from spaces.space import Space
 
-__all__ = ["Imported", "OnRows", "import_archive", "import_csv", "import_table"]
+__all__ = ["Imported", "OnRows", "import_archive", "import_csv", "import_records", "import_table"]
 
 OnRows = Callable[[int, int], None]
 """Called with the number of rows that are done and that of all."""
 
+_ARCHIVES: Final = ("nats-tss", "nats-sss")
 _PRINTED_DIGITS: Final = 2  # optima are published in percent to two decimals
-_AT_ONCE: Final = 16  # rows that a worker reads before it answers
-_AHEAD: Final = 3  # such answers under way for every worker
 
 
 def _ignore(done: int, total: int) -> None: ...
@@ -54,6 +50,7 @@ class Imported:
         columns: names of its number columns.
         empty_cells: cells without a number among the known architectures.
         optima: the published optima that were found in it.
+        repeated: trainings left out because their architecture had been trained before.
     """
 
     path: Path
@@ -62,16 +59,17 @@ class Imported:
     columns: tuple[str, ...]
     empty_cells: int
     optima: tuple[Optimum, ...]
+    repeated: int = 0
 
 
 def import_table(
     space: Space, source: Path, partial: bool = False, workers: int = 1, on_rows: OnRows = _ignore
 ) -> Imported:
-    """Make the table of a space from what its user has: see `import_archive` and `import_csv`.
+    """Make the table of a space from what its user has: see `import_archive`, `import_records` and `import_csv`.
 
     Args:
-        space: a benchmark's.
-        source: folder of an archive, or CSV file.
+        space: a benchmark's, made with its `options`.
+        source: folder of an archive, file of a benchmark that is one, or CSV file.
         partial: see `import_archive`; likewise workers and on_rows.
         workers: see `partial`.
         on_rows: see `partial`.
@@ -80,11 +78,17 @@ def import_table(
         UsageError: there is no such file or folder, or see `import_archive`.
         RunError: see `import_archive`.
     """
+    folders = space.name in _ARCHIVES
+    if not (os.path.isfile(source) or (folders and os.path.isdir(source))):
+        what = "is a folder" if os.path.isdir(source) else "is not there"
+        raise UsageError(f"{source} {what}; {how_to_get(space.name)}")
     if os.path.isdir(source):
         return import_archive(space, source, partial=partial, workers=workers, on_rows=on_rows)
-    if not os.path.isfile(source):
-        raise UsageError(f"there is no {str(source)!r}; {how_to_get(space.name)}")
-    return import_csv(space, source)
+    if partial:
+        raise UsageError(f"--partial is for archive folders, {source} is a file; leave it out")
+    if folders or source.suffix == ".csv":
+        return import_csv(space, source)
+    return import_records(space, source, on_rows)
 
 
 def import_archive(
@@ -110,7 +114,7 @@ def import_archive(
     if held != space.name:
         raise UsageError(f"{folder} holds space {held!r}, not {space.name!r}; use `engine table import {held} DIR`")
     _check_architectures(space, archive.architectures, folder)
-    present = _result_files(archive)
+    present = result_files(archive)
     if len(present) < len(archive.architectures) and not partial:
         raise _incomplete(space.name, archive, present)
     path, count = table_path(space.name), len(archive.architectures)
@@ -118,12 +122,59 @@ def import_archive(
     optima = () if len(present) < count else BENCHMARKS[space.name].optima
     with closing(Draft(path, origin, archive.columns)) as draft:
         on_rows(draft.rows, count)
-        with closing(_read(archive, range(draft.rows, count), partial, workers)) as rows:
+        with closing(read_rows(archive, range(draft.rows, count), partial, workers)) as rows:
             for numbers in rows:
                 draft.append(archive.architectures[draft.rows], numbers)
                 on_rows(draft.rows, count)
         draft.finish(lambda file: _check_optima(Table.open(file), optima, space.name))
     return _summary(path, optima)
+
+
+def import_records(space: Space, file: Path, on_bytes: OnRows = _ignore) -> Imported:
+    """Make the table of a space from the file of records that its benchmark's authors published.
+
+    Args:
+        space: "nas-bench-101", or a family of NDS made with width 0 and depth 0.
+        file: such as `nasbench_only108.tfrecord` or `DARTS.json`.
+        on_bytes: told of the bytes read and of all.
+
+    Raises:
+        UsageError: it is not a file of that space.
+        RunError: it cannot be read, is damaged or not what its authors published, or the table cannot be written.
+    """
+    rows = _records(space, file, on_bytes)
+    first = next(rows)
+    columns = tuple(first.numbers)
+    path, benchmark, state = table_path(space.name), BENCHMARKS[space.name], file.stat()
+    origin = {"file": str(file.absolute()), "bytes": state.st_size, "changed": state.st_mtime_ns}
+    seen: set[str] = set()
+    repeated = 0
+    with closing(Draft(path, origin, columns)) as draft:
+        held = draft.rows
+        for row in chain((first,), rows):
+            if row.architecture in seen:  # trained more than once: the first one counts
+                repeated += 1
+                continue
+            seen.add(row.architecture)
+            if len(seen) > held:
+                draft.append(row.architecture, [row.numbers[column] for column in columns])
+        if benchmark.rows not in (None, draft.rows):
+            raise RunError(
+                f"{file} holds {draft.rows:,} architectures; expected the {benchmark.rows:,} of {space.name!r}: "
+                "download it again"
+            )
+        draft.finish(lambda table: _check_optima(Table.open(table), benchmark.optima, space.name))
+    return _summary(path, benchmark.optima, repeated)
+
+
+def _records(space: Space, file: Path, on_bytes: OnRows) -> Iterator[Row]:
+    if isinstance(space, NdsSpace):
+        from fitness.nds_archive import read_records as read_nds
+
+        return read_nds(file, space, on_bytes)
+    from fitness.nasbench101_archive import read_records as read_101
+
+    return read_101(file, lambda records, done, total: on_bytes(done, total))
 
 
 def import_csv(space: Space, file: Path) -> Imported:
@@ -165,15 +216,6 @@ def _check_architectures(space: Space, architectures: Sequence[str], source: Pat
         )
 
 
-def _result_files(archive: Archive) -> list[int]:
-    """Indexes of the architectures whose result file is there."""
-    try:
-        names = set(os.listdir(archive.path))
-    except OSError as error:
-        raise RunError(f"cannot read {archive.path}: {error.strerror or error}") from error
-    return [index for index in range(len(archive.architectures)) if archive.result_file(index).name in names]
-
-
 def _incomplete(space: str, archive: Archive, present: Sequence[int]) -> RunError:
     total = len(archive.architectures)
     there = set(present)
@@ -206,78 +248,10 @@ def _check_optima(table: Table, optima: Sequence[Optimum], space: str) -> None:
         )
 
 
-def _summary(path: Path, optima: tuple[Optimum, ...]) -> Imported:
+def _summary(path: Path, optima: tuple[Optimum, ...], repeated: int = 0) -> Imported:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         columns = tuple(name for name in next(rows) if name not in ("index", "arch_str"))
         gaps = [cells.count("") for cells in rows if cells]
     known = [gap for gap in gaps if gap < len(columns)]
-    return Imported(path, len(gaps), len(known), columns, sum(known), optima)
-
-
-def _read(archive: Archive, indexes: range, partial: bool, workers: int) -> Generator[array[float]]:
-    """The numbers of architectures in order; of one without a result file, if that is allowed, all nan."""
-    shares = [indexes[start : start + _AT_ONCE] for start in range(0, len(indexes), _AT_ONCE)]
-    if workers == 1 or len(shares) < 2:
-        reader = _Reader(archive, partial)
-        for index in indexes:
-            yield reader(index)
-        return
-    # Forking after torch has used its threads deadlocks, so workers are forked from a server of their own.
-    pool = ProcessPoolExecutor(workers, get_context("forkserver"), _begin, (archive.path, partial))
-    try:
-        waiting: deque[Future[list[array[float]]]] = deque()
-        for share in shares:
-            waiting.append(pool.submit(_read_share, share))
-            if len(waiting) > _AHEAD * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenExecutor as error:
-        raise RunError(
-            "a process that read the archive died: killed, or out of memory; run the same command again with fewer "
-            "--workers: it goes on where it was"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-class _Reader:
-    """Reads the numbers of single architectures.
-
-    Args:
-        archive: where they are.
-        partial: whether result files may be missing.
-    """
-
-    def __init__(self, archive: Archive, partial: bool) -> None:
-        self._archive, self._partial = archive, partial
-
-    def __call__(self, index: int) -> array[float]:
-        """The numbers of one architecture."""
-        if self._partial and not os.path.exists(self._archive.result_file(index)):
-            return array("d", [math.nan] * len(self._archive.columns))
-        return self._archive.read_numbers(index)
-
-
-_reader: _Reader | None = None  # of this worker process
-
-
-def _begin(folder: Path, partial: bool) -> None:
-    """Set up a worker: deaf to Ctrl-C, which is for the process that asked, and gone with that process."""
-    global _reader
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _reader = _Reader(Archive(folder), partial)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None, "a worker was started by somebody"
-    wait([parent.sentinel])
-    os._exit(1)
-
-
-def _read_share(indexes: range) -> list[array[float]]:
-    assert _reader is not None, "workers begin with _begin"
-    return [_reader(index) for index in indexes]
+    return Imported(path, len(gaps), len(known), columns, sum(known), optima, repeated)

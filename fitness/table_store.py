@@ -6,7 +6,8 @@ Owns the folder's place and the facts about the benchmarks' downloads; knows not
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,8 @@ class Benchmark:
         imported: what `engine table import` is given, the file itself or the folder unpacked from it.
         unpack: the command that makes `imported` of `download`, or "".
         optima: published ones.
+        rows: how many architectures it has, None where that depends on the file.
+        options: of the space that the import is made with.
     """
 
     download: str
@@ -59,6 +62,8 @@ class Benchmark:
     imported: str
     unpack: str = ""
     optima: tuple[Optimum, ...] = ()
+    rows: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 def _nats(name: str, size: str, *optima: Optimum) -> Benchmark:
@@ -66,8 +71,33 @@ def _nats(name: str, size: str, *optima: Optimum) -> Benchmark:
     return Benchmark(f"{name}.tar", size, page, name, f"tar xf {name}.tar", optima)
 
 
-# NATS-Bench's optima: arXiv:2009.00437, tables 4 and 5; the indexes are those of its own API.
+def _nds(family: str) -> Benchmark:
+    return Benchmark(
+        "https://dl.fbaipublicfiles.com/nds/data.zip",
+        "its authors state no size",
+        "https://github.com/facebookresearch/nds",
+        f"nds_data/{family}.json",
+        "unzip data.zip",
+        options={"width": 0, "depth": 0},  # a file holds networks of several
+    )
+
+
+# NATS-Bench's optima: arXiv:2009.00437, tables 4 and 5; the indexes are those of its own API. NAS-Bench-101's: the
+# largest mean test accuracy, arXiv:1902.09635.
 BENCHMARKS: Final = {
+    "nas-bench-101": Benchmark(
+        "https://storage.googleapis.com/nasbench/nasbench_only108.tfrecord",
+        "499 MB",
+        "https://github.com/google-research/nasbench",
+        "nasbench_only108.tfrecord",
+        optima=(Optimum("cifar10_test_108ep_pct", 94.32),),
+        rows=423_624,
+    ),
+    "nds-amoeba": _nds("Amoeba"),
+    "nds-darts": _nds("DARTS"),
+    "nds-enas": _nds("ENAS"),
+    "nds-nasnet": _nds("NASNet"),
+    "nds-pnas": _nds("PNAS"),
     "nats-tss": _nats(
         "NATS-tss-v1_0-3ffb9-simple",
         "about 1.3 GB",

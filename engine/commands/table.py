@@ -22,7 +22,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "space", type=one_of("benchmark", BENCHMARKS), metavar="SPACE", help=f"one of {', '.join(BENCHMARKS)}"
     )
     parser.add_argument(
-        "source", metavar="DIR|FILE", help="folder of the official archive, or CSV file 'index,arch_str,<numbers>'"
+        "source",
+        metavar="DIR|FILE",
+        help="folder or file of the official archive, or CSV file 'index,arch_str,<numbers>'",
     )
     parser.add_argument("--partial", action="store_true", help="take an archive that lacks result files")
     parser.add_argument(
@@ -45,6 +47,7 @@ def call(options: argparse.Namespace) -> str:
 
     from engine.results.ticker import Ticker
     from fitness.table_import import import_table
+    from fitness.table_store import BENCHMARKS
     from spaces import SPACES
     from spaces.errors import RunError, UsageError
     from spaces.space import Space
@@ -52,12 +55,13 @@ def call(options: argparse.Namespace) -> str:
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
     if not 1 <= workers <= 1024:
         raise UsageError(f"workers is {workers}; expected a whole number from 1 to 1,024")
-    space = SPACES.create(options.space, {})
+    space = SPACES.create(options.space, BENCHMARKS[options.space].options)
     if not isinstance(space, Space):
         raise RunError(f"space {options.space!r} makes {space!r}; expected a spaces.space.Space")
     try:
-        with closing(Ticker("architectures", options.quiet)) as ticker:
-            made = import_table(space, Path(options.source), options.partial, workers, ticker)
+        source = Path(options.source)
+        with closing(Ticker("architectures" if os.path.isdir(source) else "bytes", options.quiet)) as ticker:
+            made = import_table(space, source, options.partial, workers, ticker)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; the same command goes on where it was") from None
     if options.json:
@@ -71,6 +75,8 @@ def _told(space: str, made: Imported) -> str:
         lines.append(f"numbers of {made.known:,} architectures only, so the published optima were not looked for")
     if made.empty_cells:
         lines.append(f"{made.empty_cells:,} numbers of these are not known")
+    if made.repeated:
+        lines.append(f"{made.repeated:,} further trainings of architectures that were trained before are left out")
     if made.optima:
         lines.append("published optima found: " + ", ".join(f"{each.column} {each.value}" for each in made.optima))
     size = made.path.stat().st_size / 1e6
