@@ -12,13 +12,14 @@ and makes it anew when the workers that held it are gone.
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import socket
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -36,8 +37,9 @@ from spaces.errors import EngineError, RunError
 # that imported it before us keeps the loggers it chose.
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application")
 with dask.config.set(logging=dict.fromkeys(_LOGGERS, "critical")):
-    import distributed
+    import distributed.versions
     from distributed import Client, KilledWorker
+    from distributed.comm.core import connect
 
 CONNECT_SECONDS = 10.0  # for the scheduler to answer
 WORKER_SECONDS = 10.0  # for a first worker to come, and for another when all are gone
@@ -211,23 +213,39 @@ def _connect(address: str) -> Client:
             f"{place.port}`, or give the address that it prints"
         ) from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other versions, which we compare ourselves
-            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="nas-engine")
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
+            theirs = thread.submit(asyncio.run, _scheduler_versions(address)).result()
     except Exception as error:  # whatever answers there, or no certificate for tls://
+        why = " ".join(str(error).split())[:200] or f"nothing within {CONNECT_SECONDS:g} seconds"
         raise RunError(
-            f"{address} does not answer as a Dask scheduler: {' '.join(str(error).split())[:200]}; expected the "
-            "address that `dask scheduler` prints"
+            f"{address} does not answer as a Dask scheduler: {why}; expected the address that `dask scheduler` "
+            "prints, and for tls:// certificates in Dask's configuration"
         ) from error
-    versions: Any = client.get_versions()
-    ours, theirs = versions["client"]["packages"], versions["scheduler"]["packages"]
+    ours: dict[str, Any] = distributed.versions.get_versions()["packages"]
     for name in ("dask", "distributed"):
         if theirs[name] != ours[name]:
-            client.close()
             raise RunError(
                 f"scheduler {address} has {name} {theirs[name]}, this process {ours[name]}; install the same"
             )
-    return client
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of versions that make no difference here
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="nas-engine")
+
+
+async def _scheduler_versions(address: str) -> dict[str, Any]:
+    """Versions of packages; asked for without a `Client`, which can wait for ever where something else listens."""
+    tls = distributed.Security().get_connection_args("client")
+
+    async def ask() -> dict[str, Any]:
+        comm = await connect(address, timeout=CONNECT_SECONDS, **tls)
+        try:
+            await comm.write({"op": "versions", "reply": True, "close": True})
+            answer: dict[str, Any] = await comm.read()
+            return answer["packages"]  # type: ignore[no-any-return]
+        finally:
+            comm.abort()
+
+    return await asyncio.wait_for(ask(), CONNECT_SECONDS)
 
 
 def _versions() -> dict[str, str]:
