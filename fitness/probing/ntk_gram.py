@@ -259,7 +259,9 @@ def _multiply(node: Any, gradient: Tensor) -> Grads | None:
     """A product with the number zero lets nothing through, so nothing behind it need be computed."""
     factor = node._saved_other
     number = node._saved_self is None and factor is not None and factor.dim() == 0
-    return (None, None) if number and factor == 0 else None
+    if not number:
+        return None
+    return None if factor == 0 else gradient * factor, None
 
 
 def _average(node: Any, gradient: Tensor) -> Grads | None:
