@@ -205,6 +205,12 @@ def evaluations(evaluator: Evaluator, workers: int, cluster: str | None = None) 
     return pooled
 
 
+def processes(count: int) -> Executor:
+    """A pool for any calls: deaf to Ctrl-C, ended with this process, at once by `shutdown(wait=False)`."""
+    _start_server()
+    return _Workers(count, pickle.dumps(None))
+
+
 def _start_server() -> None:
     """Start the server that forks workers, deaf to Ctrl-C from the first: that is for this process alone."""
     resource_tracker.ensure_running()  # comes first because it ends by letting interrupts through
@@ -243,7 +249,7 @@ _evaluator: Evaluator | None = None  # of this worker process
 _complaint: str | None = None
 
 
-def hold(evaluator: Evaluator) -> None:
+def hold(evaluator: Evaluator | None) -> None:
     """Set what this worker process evaluates with."""
     global _evaluator
     _evaluator = evaluator

@@ -31,7 +31,7 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
         "--table",
         action="append",
         metavar="FILE",
-        help="benchmark table (CSV) or official archive folder; repeatable (default: the imported one of the space)",
+        help="benchmark table (CSV) or official archive folder; repeatable (default: the space's imported one)",
     )
 
 
@@ -58,11 +58,16 @@ def add_objectives(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """How a search is carried out and reported."""
+    add_workers(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Where evaluations run."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=whole, metavar="N", help="processes that evaluate (default: 1)")
     where.add_argument("--cluster", metavar="ADDRESS", help="evaluate on a Dask cluster instead: tcp://HOST:PORT")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
 def add_simulation(parser: argparse.ArgumentParser) -> None:

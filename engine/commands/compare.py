@@ -1,0 +1,154 @@
+"""`engine compare`: strategies and fitness side by side, judged by a benchmark."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.commands.options import add_images, add_problem, add_simulation, add_workers, given, one_of, whole
+from spaces.errors import UsageError
+
+if TYPE_CHECKING:
+    from engine.comparison import Comparison, Plan
+
+__all__ = ["add", "call", "carry_on", "text_of"]
+
+_FORMATS = ("table", "csv", "json", "latex")
+_ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("comparison", metavar="DIR", nargs="?", help="show what a comparison in a folder found")
+    add_problem(parser)
+    parser.add_argument("--strategies", metavar="S[,S...]", help="how to search (default: random,aging,tpe)")
+    parser.add_argument(
+        "--fitness", dest="scores", metavar="F[,F...]", help="what each of them pursues (default: trace)"
+    )
+    parser.add_argument(
+        "--metric", metavar="COLUMN[,COLUMN...]", help="columns of the table that judge what was chosen"
+    )
+    parser.add_argument("--runs", type=whole, metavar="N", help="seeds of every method (default: 10)")
+    parser.add_argument("--budget", type=whole, metavar="N", help="records of every run (default: 100)")
+    add_simulation(parser)
+    parser.add_argument("--open", type=whole, metavar="N", help="asks kept open in a run (default: 1)")
+    parser.add_argument("--population", type=whole, metavar="N", help="of the strategies that have one")
+    parser.add_argument("--tournament", type=whole, metavar="N", help="of the strategies that have one")
+    parser.add_argument("--rank", metavar="EXPR", help="scores by which area picks its start (default: naswot)")
+    parser.add_argument("--seed", type=whole, metavar="N", help="of the first run (default: 0)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the comparison (default: a new one under runs/)")
+    add_images(parser)
+    add_workers(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format",
+        type=one_of("format", _FORMATS),
+        metavar="|".join(_FORMATS),
+        help="of the comparison (default: table, or --file's ending)",
+    )
+    form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    parser.add_argument("--file", metavar="FILE", help="write the comparison to a file")
+    parser.add_argument("--plot", metavar="FILE", help="draw curves of the best found so far, PNG or SVG")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def call(options: argparse.Namespace) -> str:
+    """Make the runs and show what they found."""
+    from engine.comparison import Plan
+
+    if options.plot:
+        from engine.results.pictures import check_ending
+
+        check_ending(Path(options.plot))
+    if options.comparison is not None:
+        return _show(Plan.read(Path(options.comparison)), options)
+    plan = _plan(options)
+    plan.check()
+    plan.create()
+    carry_on(plan, options.workers, options.cluster, options.quiet)
+    return _show(plan, options)
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    from engine.comparison import Plan
+    from engine.config import load_config
+    from fitness.expression import split_list
+
+    if options.metric is None:
+        raise UsageError("nothing to judge by; name a column of the table with --metric")
+    flags = {"budget": 100, "open": 1, "target": "none", **given(options)}
+    spaces = split_list(str(flags.pop("space", "nats-tss")))
+    for name in ("workers", "cluster", "out"):
+        flags.pop(name, None)
+    return Plan(
+        Path(options.out) if options.out else _default_path(),
+        load_config(None, flags),
+        tuple(spaces),
+        tuple(split_list(options.strategies or "random,aging,tpe")),
+        tuple(split_list(options.scores or "trace")),
+        tuple(split_list(options.metric)),
+        10 if options.runs is None else options.runs,
+    )
+
+
+def _default_path(parent: Path = Path("runs")) -> Path:
+    number = 1
+    while (path := parent / f"compare-{number}").exists():
+        number += 1
+    return path
+
+
+def carry_on(plan: Plan, workers: int | None, cluster: str | None, quiet: bool) -> None:
+    """Make the runs that are not finished.
+
+    Raises:
+        KeyboardInterrupt: It says how to continue.
+    """
+    import shlex
+    from contextlib import closing
+
+    from engine.comparison import carry_out
+    from engine.results.output import tell
+    from engine.results.ticker import Ticker
+    from engine.score_cache import ScoreCache, default_folder
+
+    if not quiet:
+        tell(f"{plan.runs * len(plan.methods):,} runs of {len(plan.methods)} methods in {plan.path}")
+    try:
+        with closing(Ticker("runs", quiet)) as ticker:
+            cache = ScoreCache(default_folder())
+            carry_out(plan, workers=workers or 1, cluster=cluster, cache=cache, on_finished=ticker)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"; continue with `engine resume {shlex.quote(str(plan.path))}`") from None
+
+
+def text_of(found: Comparison, kind: str) -> str:
+    """What the finished runs found, and where they lie."""
+    import shlex
+
+    from engine.comparison.table import format_comparison
+
+    text, path = format_comparison(found, kind), found.plan.path
+    if kind != "table":
+        return text
+    return f"{text}\n\ncomparison in {path}; show it with: engine compare {shlex.quote(str(path))}"
+
+
+def _show(plan: Plan, options: argparse.Namespace) -> str:
+    """As text, with a picture and to a file if asked for."""
+    from engine.comparison import compared
+    from engine.results.output import tell, write_text
+
+    found = compared(plan)
+    if options.plot:
+        from engine.comparison.plot import draw_comparison
+
+        draw_comparison(found, Path(options.plot))
+        if not options.quiet:
+            tell(f"curves written to {options.plot}")
+    text = text_of(found, options.format or _ENDINGS.get(Path(options.file or "").suffix[1:], "table"))
+    if not options.file:
+        return text
+    write_text(text, options.file)
+    return f"comparison of {len(plan.methods)} methods written to {options.file}"
