@@ -1,8 +1,8 @@
 """Supernets of NATS-Bench's topology space, and TE-NAS's thin networks of them.
 
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired Perspective
-(TE-NAS), ICLR 2021, arXiv:2102.11535. Built by the code of the plain space (`spaces.nats`).
-Differs from the paper's code: a node sums all operations of its edges; theirs takes the mean of each edge's.
+(TE-NAS), ICLR 2021, arXiv:2102.11535. Built by the code of the plain space (`spaces.nats`), whose nodes sum all
+operations of their edges; in the thin networks every edge is the mean of its operations, as in the authors' code.
 """
 
 from __future__ import annotations
@@ -71,14 +71,18 @@ class NatsTssSupernet(SupernetSpace):
 
 
 class Placed(NamedTuple):
-    """A network, and for each of its nodes a text that names its place in the supernet.
+    """A network that is part of a supernet.
 
-    What stands for the same operation on the same edge of the same cell has the same place, whatever else has been
-    pruned, so that networks can be given the weights that they would share.
+    Attributes:
+        network: Operations, places and shares are those of its nodes.
+        places: Of every node a name that no other has. What stands for the same operation on the same edge of the
+            same cell has the same one, whatever else has been pruned, so that networks can share weights.
+        shares: Of every node, with what factor it takes each of its inputs: on an edge of n operations 1/n.
     """
 
     network: Network
     places: tuple[str, ...]
+    shares: tuple[tuple[float, ...], ...]
 
 
 class ThinNetworks(NamedTuple):
@@ -110,18 +114,29 @@ class _PlacedBuilder(NetworkBuilder):
     def __init__(self, input_shape: Shape) -> None:
         super().__init__(input_shape)
         self._where = _BODY
+        self._target = ""  # the node of a cell whose terms are being added, and their shares so far
+        self._terms: list[float] = []
         self._counts: dict[str, int] = {}
         self._places: dict[int, str] = {id(self._ops[0]): "input"}
+        self._shares: dict[int, tuple[float, ...]] = {}
 
     def operators(self, genotype: Genotype) -> dict[str, tuple[Operator, ...]]:
         """The operators of every edge, which say where they are while they add their nodes."""
-        return {edge: tuple(self._placing(edge, name) for name in split(genotype[edge])) for edge in EDGES}
+        made = {}
+        for edge in EDGES:
+            names = split(genotype[edge])
+            made[edge] = tuple(self._placing(edge, name, 1 / len(names)) for name in names)
+        return made
 
-    def _placing(self, edge: str, name: str) -> Operator:
+    def _placing(self, edge: str, name: str, share: float) -> Operator:
+        target = edge.partition("->")[2]
+
         def operator(net: NetworkBuilder, x: int, channels: int) -> int:
             self._where = f"{edge} {name}"
             made = OPERATORS[name](net, x, channels)
             self._where = _BODY
+            self._terms = [*self._terms, share] if target == self._target else [share]
+            self._target = target
             return made
 
         return operator
@@ -132,6 +147,9 @@ class _PlacedBuilder(NetworkBuilder):
         what = f"{self._where} {type(op).__name__}"  # counted by kind: sums come and go with what is pruned
         count = self._counts[what] = self._counts.get(what, 0) + 1
         self._places[id(own)] = f"{what} {count}"
+        if len(inputs) > 1 and self._target:
+            self._shares[id(own)] = tuple(self._terms)
+            self._target = ""
         return super().add(own, *inputs)
 
     def extend(self, source: int, chain: Chain) -> int:
@@ -141,8 +159,15 @@ class _PlacedBuilder(NetworkBuilder):
         return source
 
     def placed(self, network: Network) -> Placed:
-        """The network built here, with its places."""
-        return Placed(network, tuple(self._places[id(op)] for op in network.ops))
+        """The network built here, with its places and shares."""
+        index = {id(op): place for place, op in enumerate(network.ops)}
+        shares = [(1.0,) * len(inputs) for inputs in network.inputs]
+        for own, inputs in zip(self._ops, self._inputs, strict=True):
+            if id(own) in self._shares:
+                sources = [index[id(self._ops[handle])] for handle in inputs]
+                terms = sorted(zip(sources, self._shares[id(own)], strict=True))  # as building sorts the inputs
+                shares[index[id(own)]] = tuple(share for _, share in terms)
+        return Placed(network, tuple(self._places[id(op)] for op in network.ops), tuple(shares))
 
 
 def _operators(names: tuple[str, ...]) -> tuple[Operator, ...]:

@@ -4,8 +4,8 @@ Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspir
 its pruning search (`engine.strategies.prune`). In a run they are computed on the thin networks that the space makes
 of a genotype, a layer's weights being drawn for its place: supernets share those of all operations that both have,
 as in the authors' code. Called with a module, they are computed on that.
-Differs from the authors' code: nodes sum operations (`spaces.nats_supernet`); patches are cut from 1000 images at
-most; all architectures see the same images; what has no finite condition number fails.
+Differs from the authors' code: patches are cut from 1000 images at most; all architectures see the same images;
+what has no finite condition number fails.
 """
 
 from __future__ import annotations
@@ -150,10 +150,26 @@ def shared_weights(placed: Placed, probe: Probe) -> LoweredNetwork:
     """The module of a network on the probe's device; a layer's weights follow from the seed and its place alone."""
     with torch.random.fork_rng([]):
         module = lower(placed.network)
-        for place, layer in zip(placed.places, module.layers, strict=True):
-            reset: Any = getattr(layer, "reset_parameters", None)
+        for index, (place, shares) in enumerate(zip(placed.places, placed.shares, strict=True)):
+            reset: Any = getattr(module.layers[index], "reset_parameters", None)
             if reset is not None:
                 digest = blake2b(f"{probe.seed} {place}".encode(), digest_size=8).digest()
                 torch.manual_seed(int.from_bytes(digest))
                 reset()
-        return module.to(probe.images.device)
+            if any(share != 1 for share in shares):
+                module.layers[index] = _SharedSum(shares)
+    return module.to(probe.images.device)
+
+
+class _SharedSum(nn.Module):
+    """Sum of maps of one shape, each times its share."""
+
+    def __init__(self, shares: tuple[float, ...]) -> None:
+        super().__init__()
+        self._shares = shares
+
+    def forward(self, first: Tensor, *maps: Tensor) -> Tensor:
+        total = first * self._shares[0]
+        for term, share in zip(maps, self._shares[1:], strict=True):
+            total = torch.add(total, term, alpha=share)
+        return total
