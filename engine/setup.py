@@ -292,7 +292,7 @@ class Setup:
             self.space.num_classes,
             config.score_seed,
             config.batch,
-            config.device,
+            self.device,  # "auto" may be another one where it is evaluated
         )
         made = Evaluator(self.space, bounds, scores, source, config.threads, self.cache)
         made.open()

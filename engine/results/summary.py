@@ -46,9 +46,10 @@ def announce(setup: Setup) -> str:
             for score in images
             if score.published_batch > 1
         )
+        where = f"the workers of {config.cluster}" if config.cluster else f"{config.workers} workers"
         lines.append(
             f"images {setup.data}: {batches or 'none read'}; images and weights of seed {config.score_seed}, "
-            f"device {setup.device}, threads {config.threads} in each of {config.workers} workers"
+            f"device {setup.device}, threads {config.threads} in each of {where}"
         )
     if config.out:
         lines.append(f"run folder {config.out}")
