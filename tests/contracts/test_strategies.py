@@ -23,7 +23,7 @@ from engine.config import RunConfig
 from engine.records import Candidate, Record
 from engine.setup import Setup
 from engine.strategies import STRATEGIES
-from engine.strategies.base import Strategy
+from engine.strategies.base import Strategy, Waiting
 from spaces import SPACES
 from spaces.errors import UsageError
 from spaces.layers import Dense
@@ -69,6 +69,15 @@ def _space_for(strategy: str) -> str:
     return next(space for space in SPACES if not _refused(_setup(strategy, space)))
 
 
+def _relaxes(strategy: str) -> bool:
+    """Whether it searches supernets: such a search knows no architecture before its end."""
+    return getattr(STRATEGIES.load(strategy), "relaxes", False)
+
+
+def _budget(strategy: str, enough: int = 30) -> int:
+    return 1000 if _relaxes(strategy) else enough
+
+
 def _refused(setup: Setup) -> bool:
     try:
         setup.strategy()
@@ -91,11 +100,15 @@ def _drive(
     asked = 0
     while len(told) < asks:
         while asked < asks and len(pending) < open_asks:
-            if asked < len(known):
-                candidate = known[asked].candidate
-                strategy.adopt(candidate)
-            else:
-                candidate = strategy.ask()
+            try:
+                if asked < len(known):
+                    candidate = known[asked].candidate
+                    strategy.adopt(candidate)
+                else:
+                    candidate = strategy.ask()
+            except Waiting:
+                assert pending, "it waits for nothing"
+                break
             assert candidate.number == asked
             pending.append(candidate)
             asked += 1
@@ -202,7 +215,7 @@ def test_failed_and_infeasible_records_are_survived(strategy: str) -> None:
         return (record, _failed(record), _infeasible(record), record)[record.number % 4]
 
     records = _drive(_setup(strategy), 40, 3, answer=spoil)
-    assert {record.status for record in records} == {"ok", "failed", "infeasible"}
+    assert {record.status for record in records} >= {"failed", "infeasible"}
     for cut in (2, 30):
         assert _asked(_drive(_setup(strategy), 40, 3, known=records[:cut], answer=spoil)) == _asked(records)
 
@@ -242,8 +255,10 @@ def _comparable(record: Record) -> dict[str, object]:
 
 
 def _search(strategy: str, **arguments: Any) -> list[dict[str, object]]:
-    options: dict[str, Any] = {"budget": 30, "open": 4, "seed": 5} | _options(strategy) | arguments
+    budget = _budget(strategy)
+    options: dict[str, Any] = {"budget": budget, "open": 4, "seed": 5} | _options(strategy) | arguments
     result = search(_space_for(strategy), _named(strategy), **options)
+    assert len(result.records) == budget or result.exhausted
     return [_comparable(record) for record in result.records]
 
 
@@ -267,7 +282,7 @@ def test_another_process_with_another_hash_seed_makes_the_same_records(strategy:
     program = (
         "import sys, json\n"
         "from engine.api import search\n"
-        "result = search(sys.argv[1], sys.argv[2], budget=30, open=4, seed=5, **json.loads(sys.argv[3]))\n"
+        "result = search(sys.argv[1], sys.argv[2], open=4, seed=5, **json.loads(sys.argv[3]))\n"
         "print(json.dumps([r.to_dict() | {'seconds': None} for r in result.records]))\n"
     )
     made = []
@@ -275,7 +290,8 @@ def test_another_process_with_another_hash_seed_makes_the_same_records(strategy:
         done = subprocess.run(
             [
                 *(sys.executable, "-c", program),
-                *(_space_for(strategy), _named(strategy), json.dumps(_options(strategy))),
+                *(_space_for(strategy), _named(strategy)),
+                json.dumps(_options(strategy) | {"budget": _budget(strategy)}),
             ],
             env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
             cwd=tmp_path,
@@ -302,13 +318,14 @@ class _Flaky:
 @each_strategy
 def test_runs_with_failing_scores_and_bounds_reach_their_budget(strategy: str) -> None:
     space, name, options = _space_for(strategy), _named(strategy), _options(strategy)
-    options |= {"budget": 40, "open": 3, "seed": 1, "target": "none"}
+    budget = _budget(strategy, 40)
+    options |= {"budget": budget, "open": 3, "seed": 1, "target": "none"}
     sizes = [record.scores.get("params", 0) for record in search(space, name, "params", **options).records]
     result = search(space, name, _Flaky(), bounds=[f"params<={sorted(sizes)[20]}"], **options)
     statuses = {
         status: [r for r in result.records if r.status == status] for status in ("ok", "infeasible", "failed")
     }
-    assert len(result.records) == 40
+    assert len(result.records) == budget or result.exhausted
     assert all(statuses.values())
     assert {record.reason for record in statuses["failed"]} == {
         "flaky raised ZeroDivisionError: no value",
@@ -332,6 +349,10 @@ class _Tiny(Space):
 @each_strategy
 def test_a_space_smaller_than_the_budget_comes_to_an_end(strategy: str) -> None:
     options = {"target": "none", "budget": 30, "open": 3} | _options(strategy)
+    if _relaxes(strategy):
+        with pytest.raises(UsageError, match="'tiny' does not offer"):
+            search(_Tiny(), _named(strategy), "params", **options)
+        return
     result = search(_Tiny(), _named(strategy), "params", **options)
     assert len({record.key for record in result.records}) <= 4
     assert len(result.records) == 30 or (result.exhausted and len(result.records) == 4)
@@ -346,7 +367,7 @@ def test_several_objectives_are_pursued_or_refused(strategy: str) -> None:
         with pytest.raises(UsageError, match="at most"):
             _search(strategy, objectives=objectives)
     else:
-        assert len(_search(strategy, objectives=objectives)) == 30
+        assert len(_search(strategy, objectives=objectives)) >= 30
 
 
 @each_strategy
