@@ -177,12 +177,12 @@ def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats
         u = np.where(deviation > 0, above / deviation, np.where(above > 0, np.inf, -np.inf))
     probability = np.array([_NORMAL.cdf(each) for each in u.tolist()])
     density = np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
-    return np.maximum(above * probability + deviation * density, 0.0)
+    expected: Floats = np.maximum(above * probability + deviation * density, 0.0)
+    return expected
 
 
 def _normal_quantiles(merits: Sequence[float]) -> Floats:
     """(n,) quantiles of the standard normal law at the merits' ranks; equals share their mean rank."""
     _, places, counts = np.unique(np.array(merits), return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - counts / 2) / len(merits)
-    quantiles: Floats = np.array([_NORMAL.inv_cdf(rank) for rank in ranks.tolist()])[places]
-    return quantiles
+    return np.array([_NORMAL.inv_cdf(rank) for rank in ranks.tolist()])[places]
