@@ -11,6 +11,8 @@ from engine.strategies import STRATEGIES
 from engine.targets import TARGETS
 from fitness import FITNESS
 from fitness.data import SOURCES
+from fitness.table import Table
+from fitness.table_store import BENCHMARKS, how_to_get, imported_tables
 from spaces import SPACES
 from spaces.errors import EngineError
 
@@ -22,10 +24,17 @@ def listing(what: str, as_json: bool) -> str:
     """One line or object per entry.
 
     Args:
-        what: "spaces", "strategies", "fitness", "targets" or "data".
+        what: "spaces", "strategies", "fitness", "targets", "data" or "tables".
         as_json: JSON instead of columns.
     """
-    kinds = {"spaces": _spaces, "strategies": _strategies, "fitness": _fitness, "targets": _targets, "data": _data}
+    kinds = {
+        "spaces": _spaces,
+        "strategies": _strategies,
+        "fitness": _fitness,
+        "targets": _targets,
+        "data": _data,
+        "tables": _tables,
+    }
     rows = kinds[what]()
     if as_json:
         return json.dumps(rows, indent=1)
@@ -61,7 +70,7 @@ def _fitness() -> Rows:
         return {"better": made.direction, "unit": made.unit, "needs": needs, "cost": cost, "about": about}
 
     rows = _rows("fitness", FITNESS, row)
-    about = "A column of the benchmark table given by --table."
+    about = "A column of the benchmark tables imported or given by --table."
     rows.append({"fitness": "table:COLUMN", "better": "max", "unit": "", "needs": "genotype", "about": about})
     for name, about in (
         (
@@ -89,6 +98,26 @@ def _targets() -> Rows:
 
 def _data() -> Rows:
     return [{"data": form, "about": about} for form, about in SOURCES.items()]
+
+
+def _tables() -> Rows:
+    """The imported tables, then the benchmarks of which there is none."""
+    rows: Rows = []
+    imported = imported_tables()
+    for space, paths in imported.items():
+        for path in paths:
+            row: Row = {"space": space}
+            try:
+                table = Table.open(path)
+                row |= {"architectures": len(table), "columns": len(table.columns), "about": str(path)}
+            except EngineError as error:
+                row["about"] = f"cannot be used: {error}"
+            rows.append(row)
+    return rows + [
+        {"space": space, "architectures": 0, "columns": 0, "about": f"not imported: {how_to_get(space)}"}
+        for space in BENCHMARKS
+        if space not in imported
+    ]
 
 
 def _rows(title: str, names: Iterable[str], row: Callable[[str], Row]) -> Rows:

@@ -16,7 +16,7 @@ from fitness.archive import Archive
 from fitness.table import Table
 from fitness.table_draft import Draft
 from fitness.table_import import Imported, import_archive, import_csv, import_table
-from fitness.table_store import Optimum, data_folder, find_tables, imported_tables, missing_table, table_path
+from fitness.table_store import Optimum, find_tables, imported_tables, table_path
 from spaces.errors import RunError, UntrustedFile, UsageError
 from spaces.nats import NatsSss, NatsTss
 from spaces.space import Genotype
@@ -316,28 +316,3 @@ def test_the_optima_of_real_tables_are_the_published_ones(monkeypatch: pytest.Mo
             best = max(range(len(numbers)), key=numbers.__getitem__)
             assert f"{numbers[best]:.2f}" == f"{optimum.value:.2f}"
             assert optimum.index in (best, None)
-
-
-# --- where tables lie -------------------------------------------------------------------------------
-
-
-def test_the_data_folder_is_where_its_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert data_folder() == tmp_path / "data"
-    monkeypatch.setenv("NAS_ENGINE_DATA", "~/own")
-    assert data_folder() == tmp_path / "own"
-    monkeypatch.setenv("NAS_ENGINE_DATA", "")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
-    assert data_folder() == tmp_path / "xdg" / "nas-engine"
-    monkeypatch.delenv("XDG_DATA_HOME")
-    assert data_folder() == tmp_path / ".local" / "share" / "nas-engine"
-    assert imported_tables() == {}
-
-
-def test_what_is_missing_is_told_with_its_size_and_commands() -> None:
-    assert str(missing_table("nats-sss")).endswith(
-        "download NATS-sss-v1_0-50262-simple.tar (about 1.1 GB, https://github.com/D-X-Y/NATS-Bench), then `tar xf "
-        "NATS-sss-v1_0-50262-simple.tar` and `engine table import nats-sss NATS-sss-v1_0-50262-simple`; or name a "
-        "CSV table with --table FILE"
-    )
-    assert "name a CSV file" in str(missing_table("munas"))
