@@ -65,6 +65,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.correlation_text import format_correlation
     from engine.results.output import tell, write_text
     from engine.results.ticker import Ticker
+    from engine.score_cache import ScoreCache, default_folder
     from engine.setup import Setup
     from fitness.expression import split_list
 
@@ -72,14 +73,22 @@ def call(options: argparse.Namespace) -> str:
         raise UsageError("nothing to correlate with; name a column of the table with --metric")
     asked = Asked(options.metric, options.sample, options.k, options.level, options.resamples)
     if options.plot:
-        from engine.results.correlation_plots import check_ending, draw_correlation
+        from engine.results.pictures import check_ending
 
         check_ending(Path(options.plot))
+    for path in filter(None, (options.plot, options.file)):
+        if not Path(path).parent.is_dir():  # found out now rather than when all is scored
+            raise UsageError(f"cannot write {path}: there is no folder {str(Path(path).parent)!r}; make it first")
     scores = tuple(dict.fromkeys(split_list(options.scores)))
-    setup = Setup(load_config(None, {"target": "none", **given(options), "objectives": scores}))
-    with closing(Ticker("scores", options.quiet)) as ticker:
-        found = correlate(setup, asked, ticker)
+    config = load_config(None, {"target": "none", **given(options), "objectives": scores})
+    try:
+        with closing(Ticker("scores", options.quiet)) as ticker:
+            found = correlate(Setup(config, cache=ScoreCache(default_folder())), asked, ticker)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("; what was scored is kept, run the same command again to go on") from None
     if options.plot:
+        from engine.results.correlation_plots import draw_correlation
+
         draw_correlation(found, Path(options.plot))
         if not options.quiet:
             tell(f"plot of {len(found.rows)} scores written to {options.plot}")

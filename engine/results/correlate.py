@@ -7,36 +7,26 @@ The trivial baselines are always beside: on the size space the number of paramet
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.objectives import Objective, split_direction
+from engine.results.benchmark_sample import OnScored, raw_scores, sample_known
 from engine.results.bootstrap import Interval, agreement_intervals
 from engine.results.statistics import kendall_tau_b, ndcg, spearman, top_k_overlap
-from engine.score_cache import Column, scores_of
+from engine.score_cache import Column
 from engine.setup import Setup, sample_scores
-from fitness.base import Fitness
-from fitness.figure_fitness import FigureFitness
-from fitness.trace import Trace
-from spaces.errors import RunError, UntrustedFile, UsageError
-from spaces.space import Additive, Genotype
+from spaces.errors import RunError, UsageError
 
 __all__ = ["BASELINES", "MEASURES", "Asked", "Correlation", "Estimate", "Row", "correlate"]
 
 Floats = NDArray[np.float64]
-OnScored = Callable[[int, int], None]
 
 BASELINES = ("params", "macs", "n_relu", "aleph")
 MEASURES = ("tau", "rho", "top_k", "ndcg")
-
-_SUMS = ("params", "macs", "n_relu", "trace", "aleph", "flash_bytes")  # over all layers, and exact: whole numbers
-_MANY = 2000  # networks from which the sums of the whole space are quicker than one network after another
 
 
 @dataclass(frozen=True)
@@ -174,7 +164,7 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
     name, turned = split_direction(asked.metric)
     metric = setup.fitness(f"table:{name}")
     direction = turned or metric.direction
-    genotypes, truth, missing = _sample(setup, name, asked.sample)
+    genotypes, truth, missing = sample_known(setup, name, asked.sample)
     if truth.min() == truth.max():
         raise RunError(
             f"{name} is {truth[0]:g} for all {len(truth)} networks: nothing to rank; choose another column"
@@ -185,7 +175,7 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
             f"k is {k}; expected at most the {len(truth)} networks of the sample, or a share such as 10%"
         )
     objectives = _objectives(setup, direction)
-    columns = _columns(setup, list(objectives.values()), genotypes, on_scored)
+    columns = raw_scores(setup, list(objectives.values()), genotypes, on_scored)
     whole = setup.space.size == len(truth)
     merits = truth if direction == "max" else -truth
     rows = []
@@ -222,85 +212,12 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
     )
 
 
-def _sample(setup: Setup, metric: str, wanted: int | None) -> tuple[list[Genotype], Floats, int]:
-    """Networks that the table knows the metric of, without repeats; how many it was asked for in vain."""
-    table = setup.table
-    column = table.column(metric)
-    numbers = list(range(len(table)))
-    if wanted is not None and wanted < len(numbers):
-        Random(setup.config.seed).shuffle(numbers)
-    chosen: list[int] = []
-    truth: list[float] = []
-    missing = 0
-    for number in numbers:
-        if len(chosen) == wanted:
-            break
-        try:
-            value = column[number]
-        except UntrustedFile:
-            raise
-        except RunError:  # an archive without this architecture's results
-            value = math.nan
-        if math.isnan(value):
-            missing += 1
-        else:
-            chosen.append(number)
-            truth.append(value)
-    if len(chosen) < 2:
-        raise RunError(f"{table.path} knows {metric} of {len(chosen)} architectures; expected at least 2")
-    return _genotypes(setup, [table.architecture(number) for number in chosen]), np.array(truth), missing
-
-
-def _genotypes(setup: Setup, texts: list[str]) -> list[Genotype]:
-    """The architectures of some strings; of a space that lists itself quickly, many of them without building any."""
-    if not _quickly_summed(setup, len(texts)):
-        return [setup.space.parse(text) for text in texts]
-    listed = {setup.space.describe(genotype): genotype for genotype in setup.space.enumerate()}
-    return [listed[text] if text in listed else setup.space.parse(text) for text in texts]
-
-
-def _quickly_summed(setup: Setup, networks: int) -> bool:
-    return networks >= _MANY and isinstance(getattr(setup.space, "additive", None), Additive)
-
-
 def _objectives(setup: Setup, direction: str) -> dict[str, Objective]:
     """What to rank by, as asked for; then the baselines that were not."""
     asked = dict(zip(setup.config.objectives, setup.objectives.objectives, strict=True))
     known = {objective.text for objective in asked.values()}
     beside = [name if direction == "max" else f"{name}:min" for name in BASELINES if name not in known]
     return asked | {text: setup.objective(text) for text in beside}
-
-
-def _columns(
-    setup: Setup, objectives: Sequence[Objective], genotypes: Sequence[Genotype], on_scored: OnScored
-) -> dict[str, Column]:
-    """Every raw score that the objectives are made of."""
-    raw: dict[str, Fitness] = {}
-    for objective in objectives:
-        expression = objective.expression
-        raw |= {score.name: score for score in expression.scores}
-        raw |= {penalty.figure: setup.fitness(penalty.figure) for penalty in expression.penalties}
-    columns: dict[str, Column] = {}
-    if _quickly_summed(setup, len(genotypes)):
-        own = [score for score in raw.values() if isinstance(score, FigureFitness | Trace)]
-        columns = _sums(setup, [score for score in own if score.name in _SUMS], genotypes)
-    rest = [score for name, score in raw.items() if name not in columns]
-    return columns | scores_of(setup, rest, genotypes, workers=setup.config.workers, on_scored=on_scored)
-
-
-def _sums(setup: Setup, scores: Sequence[Fitness], genotypes: Sequence[Genotype]) -> dict[str, Column]:
-    from fitness.whole_space import figure_of_all
-
-    places = {genotype: place for place, genotype in enumerate(setup.space.enumerate())}
-    wanted = [places[genotype] for genotype in genotypes]
-    columns = {}
-    for score in scores:
-        started = time.perf_counter()
-        everything = figure_of_all(setup.space, score)
-        seconds = (time.perf_counter() - started) / len(everything)
-        values: list[float | None] = everything[wanted].tolist()
-        columns[score.name] = Column(values, [seconds] * len(values), [None] * len(values))
-    return columns
 
 
 def _evaluated(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 
 from engine.results.correlate import MEASURES, Correlation, Estimate, Row
 from engine.results.front import json_number
+from engine.results.tabular import aligned, as_csv, as_latex, escaped
 
-__all__ = ["FORMATS", "format_correlation"]
-
-FORMATS = ("table", "csv", "json", "latex")
+__all__ = ["format_correlation"]
 
 
 def format_correlation(found: Correlation, kind: str) -> str:
@@ -20,7 +17,7 @@ def format_correlation(found: Correlation, kind: str) -> str:
 
     Args:
         found: The correlations.
-        kind: One of `FORMATS`.
+        kind: One of `engine.results.tabular.FORMATS`.
     """
     return {"table": _table, "csv": _csv, "json": _json, "latex": _latex}[kind](found)
 
@@ -31,29 +28,17 @@ def _table(found: Correlation) -> str:
         beside = "baseline" if row.kind == "baseline" else ""
         measures = [_cell(row.measures[name]) for name in MEASURES]
         cells.append([row.name, beside, *measures, f"{row.failed:,}", f"{row.seconds:.2g}"])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
-    return "\n".join([_heading(found), "", *lines, "", *_notes(found)])
+    return "\n".join([_heading(found), "", *aligned(cells, left=2), "", *_notes(found)])
 
 
 def _csv(found: Correlation) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     parts = [f"{name}{part}" for name in MEASURES for part in ("", "_low", "_high")]
-    writer.writerow(["score", "kind", "direction", *parts, "networks", "failed", "seconds_per_network"])
+    rows: list[list[object]] = [["score", "kind", "direction", *parts, "networks", "failed", "seconds_per_network"]]
     for row in found.rows:
         numbers = [number for name in MEASURES for number in _three(row.measures[name])]
-        shown = ["" if number is None else repr(number) for number in numbers]
-        writer.writerow(
-            [row.name, row.kind, row.direction, *shown, len(found.truth), row.failed, f"{row.seconds:.6g}"]
-        )
-    return text.getvalue().rstrip("\n")
+        counts = [len(found.truth), row.failed, f"{row.seconds:.6g}"]
+        rows.append([row.name, row.kind, row.direction, *numbers, *counts])
+    return as_csv(rows)
 
 
 def _json(found: Correlation) -> str:
@@ -90,24 +75,14 @@ def _json(found: Correlation) -> str:
 
 
 def _latex(found: Correlation) -> str:
-    """A tabular of booktabs."""
     titles = ["score", r"Kendall's $\tau_b$", r"Spearman's $\rho$", f"top-{found.k}", f"nDCG@{found.k}"]
-    lines = [
-        f"% {_heading(found)}",
-        r"\begin{tabular}{lcccc}",
-        r"\toprule",
-        " & ".join(titles) + r" \\",
-        r"\midrule",
-    ]
+    cells = [titles]
     for row in found.rows:
-        name = _escaped(row.name) + (r" \emph{(baseline)}" if row.kind == "baseline" else "")
-        cells = [_cell(row.measures[measure]).replace("-", "$-$") for measure in MEASURES]
-        lines.append(" & ".join([name, *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in _notes(found))])
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{letter}" if letter in "_%&#$" else letter for letter in text)
+        beside = r" \emph{(baseline)}" if row.kind == "baseline" else ""
+        measures = [_cell(row.measures[name]).replace("-", "$-$") for name in MEASURES]
+        cells.append([escaped(row.name) + beside, *measures])
+    comments = [f"% {line}" for line in (_heading(found), *_notes(found))]
+    return "\n".join([*comments, *as_latex(cells)])
 
 
 def _titles(found: Correlation) -> list[str]:
@@ -141,7 +116,8 @@ def _notes(found: Correlation) -> list[str]:
 
 
 def _failure(row: Row, networks: int) -> str:
-    return f"{row.name} failed for {row.failed:,} of {networks:,}, ranked last; the first: {row.reason}"
+    reason = (row.reason or "").removeprefix(f"{row.name}: ")
+    return f"{row.name}: failed for {row.failed:,} of {networks:,}, ranked last; the first: {reason}"
 
 
 def _cell(estimate: Estimate) -> str:

@@ -19,7 +19,7 @@ __all__ = [
     "MeanStd",
     "SignedRank",
     "average_ranks",
-    "best_so_far_band",
+    "band",
     "gains",
     "kendall_tau_b",
     "mean_std",
@@ -216,16 +216,15 @@ class Band(NamedTuple):
     high: Floats
 
 
-def best_so_far_band(curves: ArrayLike, quantiles: tuple[float, float] = (0.25, 0.75)) -> Band:
-    """Median over runs of the best value found so far, with a band of quantiles.
+def band(curves: ArrayLike, quantiles: tuple[float, float] = (0.25, 0.75)) -> Band:
+    """Median over runs of a curve, with a band of quantiles.
 
     Args:
-        curves: (runs, steps) the value of every step in the order it was found, larger is better; nan or -inf for
-            steps that found nothing.
+        curves: (runs, steps); nan where a run has found nothing yet.
         quantiles: Lower and upper end of the band.
 
     Returns:
-        The running maxima's median and quantiles; -inf where that quantile of the runs has found nothing yet.
+        Order statistics, values that runs had, of those that have found something; nan where none has.
 
     Raises:
         UsageError: Not a table with at least one row and column.
@@ -233,10 +232,11 @@ def best_so_far_band(curves: ArrayLike, quantiles: tuple[float, float] = (0.25, 
     values = np.asarray(curves, dtype=np.float64)
     if values.ndim != 2 or not values.size:
         raise UsageError(f"curves of shape {values.shape}; expected (runs, steps)")
-    best = np.maximum.accumulate(np.where(np.isnan(values), -np.inf, values), axis=1)
-    # The default, linear method would make nan of -inf and -inf; an order statistic is a value that a run had.
-    low, high = np.quantile(best, quantiles, axis=0, method="inverted_cdf")
-    middle = np.quantile(best, 0.5, axis=0, method="inverted_cdf")
+    found = ~np.isnan(values).all(axis=0)
+    middle, low, high = np.full((3, values.shape[1]), np.nan)
+    ends = (0.5, *quantiles)
+    for curve, quantile in zip((middle, low, high), ends, strict=True):
+        curve[found] = np.nanquantile(values[:, found], quantile, axis=0, method="inverted_cdf")
     return Band(middle, low, high)
 
 

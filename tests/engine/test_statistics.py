@@ -159,6 +159,7 @@ def test_intervals_depend_on_the_seed_alone_and_grow_with_the_level() -> None:
     assert wide["tau"].high > again[0]["tau"].high
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     """Correlated normal pairs have tau = 2/pi asin(r); 90 % intervals of 200 samples of 60."""
     rng, r = numpy.random.default_rng(5), 0.6
@@ -264,21 +265,17 @@ def test_average_ranks_share_ties() -> None:
         statistics.average_ranks([1.0, 2.0])
 
 
-def test_best_so_far_never_falls_and_its_band_holds_the_median() -> None:
+def test_band_is_of_the_runs_that_have_found_something() -> None:
     curves = numpy.random.default_rng(0).normal(size=(21, 30))
-    curves[3, :5] = math.nan
-    curves[4, :2] = -INF
-    middle, low, high = statistics.best_so_far_band(curves)
-    best = [[max((v for v in row[: step + 1] if v == v), default=-INF) for step in range(30)] for row in curves]
-    assert middle.tolist() == numpy.sort(best, axis=0)[10].tolist()
-    assert low.tolist() == numpy.sort(best, axis=0)[5].tolist()
-    assert high.tolist() == numpy.sort(best, axis=0)[15].tolist()
+    ordered = numpy.sort(curves, axis=0)
+    middle, low, high = statistics.band(curves)
+    assert middle.tolist() == ordered[10].tolist()
+    assert low.tolist() == ordered[5].tolist()
+    assert high.tolist() == ordered[15].tolist()
+    curves[:, 0] = math.nan
+    curves[:20, 1] = math.nan
+    middle, low, high = statistics.band(curves)
+    assert numpy.isnan([middle[0], low[0], high[0]]).all()
+    assert middle[1] == low[1] == high[1] == curves[20, 1]
     with pytest.raises(UsageError, match="expected"):
-        statistics.best_so_far_band([[]])
-
-
-def test_runs_that_have_found_nothing_yet_are_minus_infinity() -> None:
-    middle, low, high = statistics.best_so_far_band([[math.nan, 1.0], [math.nan, 2.0], [3.0, math.nan]])
-    assert low.tolist() == [-INF, 1.0]
-    assert middle.tolist() == [-INF, 2.0]
-    assert high.tolist() == [3.0, 3.0]
+        statistics.band([[]])
