@@ -43,7 +43,7 @@ with dask.config.set(logging=dict.fromkeys(_LOGGERS, "critical")):
 
 CONNECT_SECONDS = 10.0  # for the scheduler to answer
 WORKER_SECONDS = 10.0  # for a first worker to come, and for another when all are gone
-CHECK_SECONDS = 30.0  # between looks at whether there still are workers, while an answer is waited for
+CHECK_SECONDS = 5.0  # between looks at whether scheduler and workers are still there, while an answer is waited for
 TASK_SECONDS = 0.01  # of work in one task: less is spent on Dask, more keeps other workers waiting
 
 _P = ParamSpec("_P")
@@ -88,6 +88,7 @@ class ClusterExecutor(Executor):
         self._collected: list[tuple[_Answer[Any], _Call]] = []
         self._seconds: float | None = None  # that a call takes, lately
         self._client = _connect(address)
+        self._connection = self._client.scheduler_comm
         try:
             self._await_workers()
             self._tasks = self._client.get_executor(pure=False)
@@ -137,15 +138,22 @@ class ClusterExecutor(Executor):
             return self._client.submit(_Cargo, cargo, _versions(), pure=False)
 
     def _await_workers(self) -> None:
+        if not self._connected:
+            raise self._lost()
         try:
             self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except Exception as error:
-            if self._client.status == "running":
-                raise RunError(
-                    f"scheduler {self._address} has no workers; start some with `dask worker {self._address} "
-                    "--nthreads 1`"
-                ) from error
-            raise self._lost() from error
+            if not self._connected:
+                raise self._lost() from error
+            raise RunError(
+                f"scheduler {self._address} has no workers; start some with `dask worker {self._address} "
+                "--nthreads 1`"
+            ) from error
+
+    @property
+    def _connected(self) -> bool:
+        """Whether the scheduler is the one that knows our tasks; Dask connects to another one without a word."""
+        return self._client.status == "running" and self._client.scheduler_comm is self._connection
 
     def _check_workers(self) -> None:
         """See to it that workers can evaluate, before anything depends on them; busy ones have their turn later."""

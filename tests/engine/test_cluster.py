@@ -313,7 +313,7 @@ def test_a_candidate_that_kills_workers_fails_as_in_a_pool(
     there, script = fresh("--nanny"), tmp_path / "mine.py"
     for _ in range(2):
         there.worker()
-    body = "if network.shapes[1][0] == 8: os._exit(7)"
+    body = "if network.shapes[1][0] == 32: os._exit(7)"
     for name, options in (("there", {"cluster": there.address}), ("pool", {"workers": 2})):
         script.write_text(SCRIPT.format(body=body, options=options))
         answer = program(program=script)
