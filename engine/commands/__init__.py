@@ -11,7 +11,7 @@ COMMANDS = {
     "front": "show the networks of a run that no other beats",
     "score": "score one architecture",
     "table": "import a benchmark's download as a table that later commands find",
-    "correlate": "how well scores rank the architectures of a benchmark",
+    "correlate": "measure how well scores rank the architectures of a benchmark",
     "compare": "strategies and fitness side by side, judged by a benchmark",
     "list": "list what is there to choose from",
 }

@@ -174,7 +174,8 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
         raise UsageError(
             f"k is {k}; expected at most the {len(truth)} networks of the sample, or a share such as 10%"
         )
-    objectives = _objectives(setup, direction)
+    asked_for = _asked_for(setup)
+    objectives = asked_for | _beside(setup, asked_for, direction)
     columns = raw_scores(setup, list(objectives.values()), genotypes, on_scored)
     whole = setup.space.size == len(truth)
     merits = truth if direction == "max" else -truth
@@ -193,7 +194,7 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
                 values,
             )
         )
-    mine = [row for row in rows if row.name in setup.config.objectives]
+    mine = [row for row in rows if row.name in asked_for]
     if all(row.failed == len(truth) for row in mine):
         raise RunError(f"{mine[0].name} failed for all {len(truth)} networks: {mine[0].reason}")
     rows.sort(key=lambda row: np.nan_to_num(-row.measures["tau"].value, nan=2.0))
@@ -212,12 +213,17 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
     )
 
 
-def _objectives(setup: Setup, direction: str) -> dict[str, Objective]:
-    """What to rank by, as asked for; then the baselines that were not."""
-    asked = dict(zip(setup.config.objectives, setup.objectives.objectives, strict=True))
-    known = {objective.text for objective in asked.values()}
-    beside = [name if direction == "max" else f"{name}:min" for name in BASELINES if name not in known]
-    return asked | {text: setup.objective(text) for text in beside}
+def _asked_for(setup: Setup) -> dict[str, Objective]:
+    """The setup's objectives by their texts, directions included."""
+    texts = setup.config.objectives or (setup.config.fitness,)
+    return dict(zip(texts, setup.objectives.objectives, strict=True))
+
+
+def _beside(setup: Setup, asked_for: dict[str, Objective], direction: str) -> dict[str, Objective]:
+    """The baselines that were not asked for."""
+    known = {objective.text for objective in asked_for.values()}
+    texts = [name if direction == "max" else f"{name}:min" for name in BASELINES if name not in known]
+    return {text: setup.objective(text) for text in texts}
 
 
 def _evaluated(

@@ -108,6 +108,10 @@ def test_correlations_are_scipys_of_the_figures(
         assert (sign * row.values).tolist() == values
 
 
+def test_without_objectives_the_fitness_of_the_config_is_correlated(found: Callable[..., Correlation]) -> None:
+    assert [row.name for row in found("test_acc_pct").rows if row.kind == "score"] == ["trace+gdf"]
+
+
 def test_rows_come_with_the_best_first(found: Callable[..., Correlation]) -> None:
     taus = [row.measures["tau"].value for row in found("test_acc_pct", "depth", "picky").rows]
     assert taus == sorted(taus, reverse=True)
