@@ -226,3 +226,30 @@ def test_commands_read_its_runs(engine: Callable[..., Any], tmp_path: Path) -> N
     assert json.loads(engine("front", run, "--format", "json").out)
     assert "|nor_conv_3x3~0|+" in engine("score", f"{run}:best", "--fitness", "params").out
     assert "skip_connect+nor_conv_1x1" in engine("score", f"{run}:0", "--fitness", "params").out
+
+
+# --- the published search ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_published_search_in_small(engine: Callable[..., Any], tmp_path: Path) -> None:
+    answer = engine(
+        *("run", "--space", "nats-tss", "--strategy", "prune", "--input-shape", "8x8x3", "--device", "cpu"),
+        *("--objective", "te_nas_ntk(batch=8,draws=1)", "--objective", "te_nas_regions(batch=60,draws=1)"),
+        *("--out", tmp_path / "te"),
+    )
+    assert answer.code == 0, answer.err
+    records = [json.loads(line) for line in (tmp_path / "te" / "records.jsonl").read_text().splitlines()]
+    assert len(records) == 58
+    assert records[-1]["status"] == "ok"
+    assert all(len(record["scores"]) == 2 for record in records if record["status"] != "failed")
+
+
+@pytest.mark.parametrize("name", ["te_nas_ntk", "te_nas_regions"])
+def test_other_spaces_are_refused(engine: Callable[..., Any], name: str) -> None:
+    complaint = engine("run", "--space", "munas", "--strategy", "random", "--fitness", name).complaint
+    assert complaint == (
+        f"{name} is computed on thin networks, which space 'munas' does not offer; expected one of nats-tss"
+    )
+    complaint = engine("run", "--space", "nats-tss", "--fitness", f"{name}(space=1)").complaint
+    assert complaint.startswith(f"fitness '{name}' takes no option 'space'; its options: batch")
