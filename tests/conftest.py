@@ -27,9 +27,12 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_imported_tables(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests neither see nor touch the tables that whoever runs them has imported."""
+def nothing_of_the_users(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests neither see nor touch the tables that whoever runs them has imported, nor the scores kept."""
     monkeypatch.setenv("NAS_ENGINE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
+    monkeypatch.setenv("NAS_ENGINE_CACHE", str(tmp_path / "score-cache"))
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
