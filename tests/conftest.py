@@ -97,7 +97,8 @@ def rewrite() -> Callable[[Network, Random], Network]:
         while ready:
             index = ready.pop(rng.randrange(len(ready)))
             inputs = [place[source] for source in network.inputs[index]]
-            rng.shuffle(inputs)
+            if network.ops[index].commutative:
+                rng.shuffle(inputs)
             place[index] = builder.add(network.ops[index], *inputs)
             ready += [u for u in set(network.consumers[index]) if all(s in place for s in left[u])]
         return builder.build(place[len(network) - 1])
