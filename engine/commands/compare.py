@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.commands.options import add_images, add_problem, add_simulation, add_workers, given, one_of, whole
+from engine.results.tabular import FORMATS
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "call", "carry_on", "text_of"]
 
-_FORMATS = ("table", "csv", "json", "latex")
 _ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
 
 
@@ -43,8 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--format",
-        type=one_of("format", _FORMATS),
-        metavar="|".join(_FORMATS),
+        type=one_of("format", FORMATS),
+        metavar="|".join(FORMATS),
         help="of the comparison (default: table, or --file's ending)",
     )
     form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from engine.commands.options import add_images, add_problem, given, one_of, whole
+from engine.results.tabular import FORMATS
 from spaces.errors import UsageError
 
 __all__ = ["add", "call"]
 
-_FORMATS = ("table", "csv", "json", "latex")
 _ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
 
 
@@ -45,8 +45,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--format",
-        type=one_of("format", _FORMATS),
-        metavar="|".join(_FORMATS),
+        type=one_of("format", FORMATS),
+        metavar="|".join(FORMATS),
         help="default: table, or --out's ending",
     )
     form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
@@ -80,7 +80,7 @@ def call(options: argparse.Namespace) -> str:
         if not Path(path).parent.is_dir():  # found out now rather than when all is scored
             raise UsageError(f"cannot write {path}: there is no folder {str(Path(path).parent)!r}; make it first")
     scores = tuple(dict.fromkeys(split_list(options.scores)))
-    config = load_config(None, {"target": "none", **given(options), "objectives": scores})
+    config = load_config(None, {"space": "nats-tss", "target": "none", **given(options), "objectives": scores})
     try:
         with closing(Ticker("scores", options.quiet)) as ticker:
             found = correlate(Setup(config, cache=ScoreCache(default_folder())), asked, ticker)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,12 +13,12 @@ from numpy.typing import NDArray
 from engine.objectives import Objective
 from engine.pareto import non_dominated
 from engine.records import Record, RecordStore
+from engine.results.tabular import aligned, as_csv
 from engine.setup import Setup
 from spaces.errors import RunError, UnknownName, UsageError
 from spaces.space import Genotype
 
 _CHUNK = 4096
-FORMATS = ("table", "csv", "json", "png")
 
 
 class FrontArchive:
@@ -198,12 +196,9 @@ def format_front(
             indent=1,
         )
     if kind == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["number", *titles, "architecture"])
-        for record, row in zip(front.records, rows, strict=True):
-            writer.writerow([record.number, *row, describe(record.genotype)])
-        return text.getvalue().rstrip("\n")
+        lines: list[list[object]] = [["number", *titles, "architecture"]]
+        lines += [[r.number, *row, describe(r.genotype)] for r, row in zip(front.records, rows, strict=True)]
+        return as_csv(lines)
     if not rows:
         return "no feasible network among the records"
     shown = rows[:limit] if limit else rows
@@ -211,8 +206,7 @@ def format_front(
     cells += [
         [str(record.number), *map(format_number, row)] for record, row in zip(front.records, shown, strict=False)
     ]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+    lines = aligned(cells, 0)
     if len(shown) < len(rows):
         lines.append(f"... and {len(rows) - len(shown)} more")
     return "\n".join(lines)
