@@ -44,7 +44,7 @@ class BayesianOptimisation:
         space: Whose choices the models learn from.
         objectives: Exactly one objective.
         seed: Of the run.
-        model: "forest" or "gp".
+        model: "gp" or "forest".
         candidates: Number of architectures among which the expected improvement is maximised.
         window: Most records the model is fitted to: the best quarter of it and the newest.
     """
@@ -56,7 +56,7 @@ class BayesianOptimisation:
         space: Space,
         objectives: Objectives,
         seed: int,
-        model: str = "forest",
+        model: str = "gp",
         candidates: int = 500,
         window: int = 200,
     ) -> None:

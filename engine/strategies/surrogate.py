@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Surrogate = Callable[[Floats, Floats, Floats, int], tuple[Floats, Floats]]
 """(known (n, d), their values (n,), asked (m, d), seed) -> means (m,) and standard deviations (m,)."""
 
-_TREES = 30
+_TREES = 10  # as many as SMAC's
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the kernel, in units of the distance of two genotypes with all different
 _NOISES = (1e-3, 1e-2, 1e-1, 1.0)  # variances
 
@@ -106,7 +106,8 @@ def gp(known: Floats, values: Floats, asked: Floats, seed: int) -> tuple[Floats,
     kernel = Matern(widest, (1e-9, 1e9), nu=2.5) + WhiteKernel(_NOISES[0], (1e-9, 1e9))
     model = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=likeliest).fit(known, values)
     mean, deviation = model.predict(asked, return_std=True)
-    return mean, deviation
+    noise = model.kernel_.k2.noise_level  # of an observation; what is asked for is the worth behind it
+    return mean, np.sqrt(np.maximum(deviation**2 - noise, 0.0))
 
 
 SURROGATES: dict[str, Surrogate] = {"forest": forest, "gp": gp}

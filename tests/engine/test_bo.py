@@ -46,7 +46,7 @@ def test_expected_improvement_without_doubt_is_the_improvement() -> None:
 
 
 def test_the_process_predicts_what_its_equations_say_at_one_point_of_the_grid() -> None:
-    """Mean k'A y and variance 1 + noise - k'A k, A = (K + noise I)^-1, of the likeliest length and noise."""
+    """Mean k'A y and variance 1 - k'A k, A = (K + noise I)^-1, of the likeliest length and noise."""
     rng = np.random.default_rng(0)
     known, asked = rng.random((25, 4)), rng.random((6, 4))
     values = np.sin(5 * known[:, 0]) + known[:, 1]
@@ -60,7 +60,7 @@ def test_the_process_predicts_what_its_equations_say_at_one_point_of_the_grid() 
             inverse = np.linalg.inv(covariance)
             likelihood = -values @ inverse @ values / 2 - np.linalg.slogdet(covariance)[1] / 2
             across = kernel(asked, known)
-            variance = 1 + noise - np.einsum("ij,jk,ik->i", across, inverse, across)
+            variance = 1 - np.einsum("ij,jk,ik->i", across, inverse, across)
             fits.append((likelihood, across @ inverse @ values, np.sqrt(variance)))
     _, mean, deviation = max(fits, key=lambda fit: fit[0])
     found = gp(known, values, asked, 0)
@@ -98,8 +98,8 @@ def test_choices_become_places_flags_and_one_column_per_value() -> None:
 @each_model
 def test_only_the_order_of_merits_counts(model: str) -> None:
     target = near(7, 2, 5)
-    plain = drive(_bo(Grid(3, 9), model=model), 40, judged(target), 3)
-    bent = drive(_bo(Grid(3, 9), model=model), 40, judged(lambda genotype: -math.exp(-target(genotype) / 9)), 3)
+    plain = drive(_bo(Grid(3, 9), model=model), 20, judged(target), 3)
+    bent = drive(_bo(Grid(3, 9), model=model), 20, judged(lambda genotype: -math.exp(-target(genotype) / 9)), 3)
     assert [record.candidate for record in bent] == [record.candidate for record in plain]
 
 
@@ -114,15 +114,15 @@ def test_bad_records_are_taken_for_the_worst() -> None:
 
         return tell
 
-    runs = [drive(_bo(Grid(3, 9)), 60, judge(how), 2) for how in ("failed", "infeasible", "least")]
+    runs = [drive(_bo(Grid(3, 9)), 45, judge(how), 2) for how in ("failed", "infeasible", "least")]
     first, *others = [[record.candidate for record in run] for run in runs]
     assert others == [first, first]
-    assert sum(record.status == "ok" for record in runs[0][30:]) > 22  # at random: half
+    assert sum(record.status == "ok" for record in runs[0][25:]) > 14  # of 20, at random: half
 
 
 def test_the_window_keeps_the_best_and_the_newest() -> None:
-    strategy = _bo(Grid(4, 9), window=16)
-    records = drive(strategy, 90, judged(near(3, 3, 3, 3)), 2)
+    strategy = _bo(Grid(3, 9), window=16)
+    records = drive(strategy, 50, judged(near(3, 3, 3)), 2)
     assert len(strategy._told) <= 20
     best = sorted(records, key=lambda record: -record.scores["worth"])[:4]
     assert {record.number for record in [*best, *records[-12:]]} <= strategy._told.keys()
@@ -134,18 +134,18 @@ def test_the_window_keeps_the_best_and_the_newest() -> None:
 @each_model
 @pytest.mark.parametrize("open_asks", [1, 5])
 def test_every_member_is_asked_once(model: str, open_asks: int) -> None:
-    strategy = _bo(Grid(2, 6), model=model)
-    records = drive(strategy, 1000, judged(near(3, 4)), open_asks)
-    assert len(records) == len({record.genotype for record in records}) == 49
+    strategy = _bo(Grid(2, 4), model=model)
+    records = drive(strategy, 1000, judged(near(3, 1)), open_asks)
+    assert len(records) == len({record.genotype for record in records}) == 25
     with pytest.raises(Exhausted):
         strategy.ask()
 
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_parents_are_neighbours_among_the_best(listed: bool) -> None:
-    records = drive(_bo(Grid(4, 9, listed)), 60, judged(near(3, 3, 3, 3)))
+    records = drive(_bo(Grid(3, 9, listed), candidates=30), 40, judged(near(3, 3, 3)))
     children = [record for record in records if record.parent is not None]
-    assert len(children) > 20
+    assert len(children) > 10
     for record in children:
         parent = records[record.parent or 0]
         assert sum(a != b for a, b in zip(numbers(record.genotype), numbers(parent.genotype), strict=True)) == 1
@@ -155,10 +155,8 @@ def test_parents_are_neighbours_among_the_best(listed: bool) -> None:
 
 def test_a_listed_space_builds_nothing_for_its_candidates() -> None:
     space = Grid(3, 9)
-    drive(_bo(space, candidates=400), 11, judged(near(3, 3, 3)))
-    built = space.built
-    drive(_bo(space, candidates=400), 41, judged(near(3, 3, 3)))
-    assert space.built - built < 1000 + 15  # the list, once, and the first ten
+    drive(_bo(space, candidates=400), 25, judged(near(3, 3, 3)))
+    assert space.built < 1000 + 15  # the list, once, and the first ten
 
 
 def test_the_first_asks_follow_the_law_of_the_space() -> None:
@@ -181,15 +179,15 @@ def _deep_and_odd(genotype: Genotype) -> float:
 @pytest.mark.parametrize(
     ("space", "worth"),
     [
-        (Grid(4, 9), near(7, 1, 4, 9)),
+        (Grid(3, 9), near(7, 1, 4)),
         (Grid(6, 15, listed=False), near(7, 1, 4, 9, 15, 0)),
         (Stack(), _deep_and_odd),
     ],
     ids=["listed", "drawn", "conditional"],
 )
 def test_beats_random_search_by_far(model: str, space: Space, worth: Worth) -> None:
-    found = drive(_bo(space, model=model), 60, judged(worth), 4)
-    drawn = drive(RandomSearch(space, WORTH, 0), 60, judged(worth), 4)
+    found = drive(_bo(space, model=model), 50, judged(worth), 4)
+    drawn = drive(RandomSearch(space, WORTH, 0), 50, judged(worth), 4)
     ideal = 10.0 if isinstance(space, Stack) else 0.0
     assert ideal - best_of(found) < 0.7 * (ideal - best_of(drawn))
 
