@@ -196,9 +196,9 @@ def format_front(
             indent=1,
         )
     if kind == "csv":
-        lines: list[list[object]] = [["number", *titles, "architecture"]]
-        lines += [[r.number, *row, describe(r.genotype)] for r, row in zip(front.records, rows, strict=True)]
-        return as_csv(lines)
+        listed: list[list[object]] = [["number", *titles, "architecture"]]
+        listed += [[r.number, *row, describe(r.genotype)] for r, row in zip(front.records, rows, strict=True)]
+        return as_csv(listed)
     if not rows:
         return "no feasible network among the records"
     shown = rows[:limit] if limit else rows
