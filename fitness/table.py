@@ -1,28 +1,26 @@
 """Benchmark tables: known numbers of architectures, from CSV files or official archives.
 
-Owns the CSV format `index,arch_str,<number columns>` and the look-up by architecture string or index.
+Owns the look-up by architecture string or index; the CSV format is `fitness.table_csv`'s, archives are
+`fitness.archive`'s.
 Standard library only: neither torch nor numpy; nats_bench only when an archive folder is opened.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, overload
+from typing import TYPE_CHECKING, Protocol, overload
 
+from fitness.table_csv import CsvSource
 from spaces.errors import RunError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from fitness.archive import Archive
 
 __all__ = ["Table"]
-
-_KEYS: Final = ("index", "arch_str")
 
 
 class _Source(Protocol):
@@ -90,7 +88,7 @@ class Table:
                 f"there is no table {str(path)!r}; expected a CSV file 'index,arch_str,…' or the folder of "
                 "an official NATS-Bench archive"
             )
-        return cls(path, _CsvSource(path))
+        return cls(path, CsvSource(path))
 
     @classmethod
     def join(cls, tables: Sequence[Table]) -> Table:
@@ -263,118 +261,3 @@ class _LazyColumn(Sequence[float]):
     def __getitem__(self, index: int | slice) -> float | list[float]:
         positions = range(len(self))[index]
         return list(map(self._number, positions)) if isinstance(positions, range) else self._number(positions)
-
-
-class _CsvSource:
-    """A CSV file, kept as text; columns become arrays of numbers when they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._text = _read_text(path)
-        self._loaded: dict[str, array[float]] = {}
-        rows = self._rows()
-        line, header = next(rows, (1, []))
-        if not header:
-            raise RunError(f"{path} is empty; expected a header 'index,arch_str,…' and a line per architecture")
-        for name in _KEYS:
-            if name not in header:
-                raise self._wrong(line, f"no column {name!r} in the header {','.join(header)[:200]!r}")
-        for name in header:
-            if not name or header.count(name) > 1:
-                raise self._wrong(line, f"the column name {name!r} is empty or occurs {header.count(name)} times")
-        self.columns = tuple(name for name in header if name not in _KEYS)
-        if not self.columns:
-            raise self._wrong(line, "no number column beside 'index' and 'arch_str'")
-        self._header = header
-        self._indexes, self.architectures = self._read_keys(rows)
-
-    def numbers(self, column: str) -> Sequence[float]:
-        if column not in self._loaded:
-            self._loaded[column] = self._read_numbers(column)
-        return self._loaded[column]
-
-    def path_of(self, column: str) -> Path:
-        return self._path
-
-    def _read_keys(self, rows: Iterator[tuple[int, list[str]]]) -> tuple[array[int], tuple[str, ...]]:
-        """The index of every row in file order, and the architectures in index order."""
-        width = len(self._header)
-        index_at, architecture_at = (self._header.index(name) for name in _KEYS)
-        indexes = array("l")
-        by_index: dict[int, str] = {}
-        seen: set[str] = set()
-        for line, cells in rows:
-            if len(cells) != width:
-                raise self._wrong(line, f"{len(cells)} fields where the header has {width}")
-            index_cell, architecture = cells[index_at], cells[architecture_at]
-            if not (index_cell.isascii() and index_cell.isdigit() and len(index_cell) < 10):
-                raise self._wrong(line, f"the index {index_cell[:100]!r} is not a whole number from 0")
-            index = int(index_cell)
-            if index in by_index:
-                raise self._wrong(line, f"index {index} occurs a second time")
-            if not architecture or architecture in seen:
-                raise self._wrong(line, f"architecture {architecture[:200]!r} is empty or not the first such")
-            indexes.append(index)
-            by_index[index] = architecture
-            seen.add(architecture)
-        if not indexes:
-            raise RunError(f"{self._path} holds only a header; expected a line per architecture")
-        try:
-            return indexes, tuple(by_index[index] for index in range(len(indexes)))
-        except KeyError as error:
-            raise RunError(
-                f"{self._path} has no line with index {error.args[0]}, though it holds {len(indexes):,} "
-                f"architectures; expected every index from 0 to {len(indexes) - 1}"
-            ) from error
-
-    def _read_numbers(self, column: str) -> array[float]:
-        """A column in index order; nan where the cell is empty."""
-        at = self._header.index(column)
-        rows = self._rows()
-        next(rows)
-        numbers = array("d", bytes(8 * len(self._indexes)))
-        for index, (line, cells) in zip(self._indexes, rows, strict=True):
-            cell = cells[at]
-            try:
-                number = float(cell) if cell else math.nan
-            except ValueError:
-                number = math.inf  # reported below, with text that merely reads as a number, such as 'inf'
-            if cell and not math.isfinite(number):
-                what = "not a finite number; leave the cell empty if it is not known"
-                raise self._wrong(line, f"{column} is {cell[:100]!r}, {what}")
-            numbers[index] = number
-        return numbers
-
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number (the last one of the row) and cells of every row that is not blank, header first."""
-        reader = csv.reader(io.StringIO(self._text, newline=""), strict=True)
-        try:
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, cells
-        except csv.Error as error:
-            raise self._wrong(reader.line_num, str(error)) from error
-
-    def _wrong(self, line: int, what: str) -> RunError:
-        return RunError(
-            f"{self._path}, line {line}: {what}; expected comma-separated 'index,arch_str,<numbers>', "
-            "one line per architecture"
-        )
-
-
-def _read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}); expected a readable CSV file") from error
-    if data.startswith(b"BZh"):
-        raise UsageError(f"{path} is a file of an official archive, not a CSV table; give its folder ('…-simple')")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise RunError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8 text; expected a CSV file "
-            "'index,arch_str,…': save it as UTF-8"
-        ) from error

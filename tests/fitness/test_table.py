@@ -161,6 +161,22 @@ def test_rows_in_any_order(tmp_path: Path) -> None:
     assert copy.path == table.path
 
 
+def test_quotes_change_nothing_but_the_way_that_lines_are_split(tmp_path: Path) -> None:
+    plain = "x,index,arch_str,y\n1,1,a,\n\n.5,0,b,2\n-3e2,2,c,7"
+    tables = []
+    for name, text in (
+        ("plain", plain),
+        ("quoted", plain.replace("c,7", '"c",7')),
+        ("crlf", plain.replace("\n", "\r\n")),
+    ):
+        (tmp_path / name).write_text(text, newline="")
+        tables.append(Table.open(tmp_path / name))
+    for table in tables:
+        assert table.architectures == ("b", "a", "c")
+        assert list(table.column("x")) == [0.5, 1, -300]
+        assert [table.value(index, "y") for index in (0, 2)] == [2, 7]
+
+
 def test_a_returned_column_is_the_callers_own(tmp_path: Path) -> None:
     table = Table.open(written(tmp_path, "index,arch_str,x\n0,a,1\n"))
     column: Any = table.column("x")
