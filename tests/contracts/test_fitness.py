@@ -26,6 +26,7 @@ from fitness.table import Table
 from spaces import SPACES
 from spaces.errors import EngineError
 from spaces.network import Network
+from spaces.registry import takes
 from spaces.space import Genotype, Space
 
 Rewrite = Callable[[Network, Random], Network]
@@ -106,7 +107,8 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         rows.writerow(["index", "arch_str", "accuracy_pct"])
         rows.writerows([index, text, rng.uniform(10, 90)] for index, text in enumerate(texts))
     parts = {"column": "accuracy_pct", "table": Table.open(file), "describe": space.describe}
-    small = SPACES.create(request.param, {}, {"input_shape": (8, 8, 3), "num_classes": 10})
+    thin: dict[str, object] = {"channels": 8} if takes(SPACES.load(request.param), "channels") else {}
+    small = SPACES.create(request.param, thin, {"input_shape": (8, 8, 3), "num_classes": 10})
     assert isinstance(small, Space)
     probed = [Probed(_lowered(small.decode(small.sample(rng))), _probe(small)) for _ in range(2)]
     return Sample(space, small, genotypes, [rewrite(space.decode(g), rng) for g in genotypes], parts, probed)
