@@ -309,7 +309,9 @@ def reaches_output(network: Network) -> list[bool]:
         if used[index]:
             live = [source for source in nodes[index].inputs if fed[source]]
             if isinstance(nodes[index].op, Concat):
-                live = []  # dead channels have their place among the live ones, so they stay
+                shapes = [nodes[source].shape for source in live]
+                if any(nodes[source].shape not in shapes for source in nodes[index].inputs):
+                    live = []  # dead channels have their place among the live ones, and no live part's zeros fit it
             elif fed[index] and isinstance(nodes[index].op, Add):
                 shapes = [nodes[source].shape for source in live]
                 if nodes[index].op.out_shape(*shapes) != nodes[index].shape:

@@ -8,8 +8,9 @@ operations without parameters are computed once where they were computed twice.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from spaces.layers import Add, BatchNorm, Conv, Dense, Op, Zero
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Op, Zero
 from spaces.network import Network, NetworkBuilder, reaches_output
 
 
@@ -24,10 +25,23 @@ def without_dead_nodes(network: Network) -> Network:
     place = {0: builder.input}
     for index, node in enumerate(network.nodes):
         if index and used[index]:
+            if isinstance(node.op, Concat):
+                place[index] = builder.add(node.op, *_parts(network, node.inputs, used, place, builder))
+                continue
             sources = [place[source] for source in node.inputs if used[source]]
             keep = len(sources) > 1 or not isinstance(node.op, Add)
             place[index] = builder.add(node.op, *sources) if keep else sources[0]
     return builder.build(place[len(network.nodes) - 1])
+
+
+def _parts(
+    network: Network, inputs: Sequence[int], used: Sequence[bool], place: Mapping[int, int], builder: NetworkBuilder
+) -> list[int]:
+    """The parts of a concatenation; in the place of dead channels zeros of a live part of their shape."""
+    live = {network.shapes[source]: place[source] for source in reversed(inputs) if used[source]}
+    return [
+        place[source] if used[source] else builder.add(Zero(), live[network.shapes[source]]) for source in inputs
+    ]
 
 
 def simplify(network: Network) -> Network:

@@ -15,6 +15,7 @@ from torch import nn
 from fitness import figures
 from fitness.lower import lower
 from spaces.errors import InvalidGenotype, UsageError
+from spaces.layers import Zero
 from spaces.nds import NdsAmoeba, NdsDarts, NdsEnas, NdsNasNet, NdsPnas, NdsSpace
 from spaces.space import Domain, Genotype, Value
 from tests.nds_network import CellNetwork
@@ -221,3 +222,19 @@ def test_texts_that_are_no_architecture_are_refused(old: str, new: str) -> None:
     text = NdsDarts().describe(NdsDarts().genotype_of(DARTS_V2))
     with pytest.raises(UsageError):
         NdsDarts().parse(text.replace(old, new, 1))
+
+
+# --- what does not reach the output -------------------------------------------------------------------
+
+
+def test_zeros_stand_in_for_nodes_that_nothing_reaches() -> None:
+    """A node of two `none` keeps its place in the output, but what feeds it is not counted as live."""
+    text = NdsDarts().describe(NdsDarts().genotype_of(DARTS_V2)).replace("w16|d20", "w16|d4")
+    space, last = NdsDarts(depth=4), "skip_connect~0+dil_conv_3x3~2"
+    dead = [
+        space.decode(space.parse(text.replace(last, f"none~{source}+none~{source}", 1))).live for source in (1, 2)
+    ]
+    whole = space.decode(space.parse(text)).live
+    assert dead[0] == dead[1] == dead[0].live
+    assert figures.params(dead[0]) < figures.params(whole)
+    assert [node.shape for node in dead[0].nodes if isinstance(node.op, Zero)] == [(16, 32, 32), (64, 8, 8)]
