@@ -34,7 +34,8 @@ class NatsTssSupernet(SupernetSpace):
     name = "nats-tss-supernet"
 
     def __init__(self, plain: NatsTss) -> None:
-        super().__init__((plain.input_shape[0], plain.input_shape[1], plain.input_shape[2]), plain.num_classes)
+        channels, height, width = plain.channels_first
+        super().__init__((height, width, channels), plain.num_classes)
         self._plain = plain
 
     @property
@@ -99,8 +100,8 @@ class ThinNetworks(NamedTuple):
 
 def thin_networks(plain: NatsTss, genotype: Genotype) -> ThinNetworks:
     """The thin networks of an architecture or supernet; see `NatsTss.thin_networks`."""
-    shape = (plain.input_shape[0], plain.input_shape[1], plain.input_shape[2])
-    small = NatsTss(shape, plain.num_classes, channels=_THIN_CHANNELS, cells=1)
+    channels, height, width = plain.channels_first
+    small = NatsTss((height, width, channels), plain.num_classes, channels=_THIN_CHANNELS, cells=1)
     wide = _PlacedBuilder(small.channels_first)
     narrow = _PlacedBuilder((1, 3, 3))
     body = small.assemble(wide, wide.operators(genotype))
