@@ -33,7 +33,7 @@ TABLE = "index,arch_str,accuracy_pct\n0,8:8:8:8:8,50\n1,8:8:8:8:16,60\n"
         ("run --budget", "expected one argument"),
         ("run --space muna", "unknown space 'muna'; did you mean 'munas'? known: munas"),
         ("run --space MUNAS", "did you mean 'munas'?"),
-        ("run --strategy agin", "unknown strategy 'agin'; did you mean 'aging'? known: aging, random, tpe"),
+        ("run --strategy agin", "unknown strategy 'agin'; did you mean 'aging'? known: aging, "),
         ("run --strategy ''", "unknown strategy ''"),
         ("run --fitness trac", "unknown fitness 'trac'; did you mean 'trace'?"),
         ("run --fitness table", "fitness 'table' names no column; expected table:COLUMN"),
