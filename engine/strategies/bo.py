@@ -8,6 +8,22 @@ Adams: Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2
 Differs from the papers: the models learn normal quantiles of the merits' ranks instead of the merits (failed and
 infeasible ones share the lowest rank), so that only the order of merits counts; open asks are answered with the
 mean, a constant liar (Ginsbourger, Le Riche, Carraro 2010); the kernel's length and noise come from a grid.
+
+Measured on nats-tss, table:cifar10_valid_12ep_pct, eight open asks, mean and spread over 10 seeds of the best after
+50, 100 and 150; the optimum is 84.89:
+
+    gp                  84.37 ± 0.62   84.75 ± 0.26   84.78 ± 0.23
+    forest              83.91 ± 1.00   84.69 ± 0.42   84.79 ± 0.27   (of 30 trees 84.48 ± 0.90 at the end)
+    tpe                 84.17 ± 0.31   84.76 ± 0.19   84.84 ± 0.09
+    local               84.15 ± 0.74   84.63 ± 0.40   84.79 ± 0.27
+    area (convs)        83.60 ± 0.53   84.31 ± 0.53   84.54 ± 0.29
+    aging               83.59 ± 0.80   83.80 ± 0.64   84.47 ± 0.30   (of 10, tournament 3: 84.36 ± 0.70)
+    random              83.59 ± 0.80   83.80 ± 0.64   84.07 ± 0.41
+
+At the end of 10 seeds gp, forest and local have found the optimum in 8, tpe in 7, random in none. Lies of the best
+or worst value, or the model's own expectation, make no difference beyond the spread (8 seeds, 100 records); merits
+instead of quantiles are no better. An ask takes 20 ms of CPU at 100 to 150 records, in munas 0.25 s: there its 500
+candidates are built, so that it pays for scores dearer than that.
 """
 
 from __future__ import annotations

@@ -6,6 +6,11 @@ Algorithm 1: from the best of some random architectures go to a better neighbour
 Differs from the paper: a local optimum is followed by a new start; nothing is asked twice; and with several asks
 open, what is asked while the last neighbours are under way is either a neighbour of the best answer so far or an
 architecture for the next start, so that no ask waits and none is wasted.
+
+Measured on nats-tss, table:cifar10_valid_12ep_pct, eight open asks, mean and spread of the best of 150 over 10
+seeds, whose optimum is 84.89: 84.79 ± 0.27 with ten starts, 84.67 ± 0.36 with five, 84.64 ± 0.39 with one,
+84.68 ± 0.40 with ten and move=best; random search 84.07 ± 0.41. An ask takes 2 to 3 ms, most of it to build the
+listed neighbours.
 """
 
 from __future__ import annotations
