@@ -12,6 +12,11 @@ SPACES = Registry(
         "nas-bench-101": "spaces.nasbench101:NasBench101",
         "nats-sss": "spaces.nats:NatsSss",
         "nats-tss": "spaces.nats:NatsTss",
+        "nds-amoeba": "spaces.nds:NdsAmoeba",
+        "nds-darts": "spaces.nds:NdsDarts",
+        "nds-enas": "spaces.nds:NdsEnas",
+        "nds-nasnet": "spaces.nds:NdsNasNet",
+        "nds-pnas": "spaces.nds:NdsPnas",
     },
     "nas_engine.spaces",
 )
