@@ -198,30 +198,30 @@ def _in(cell: str, state: int, term: int) -> str:
 
 
 class NdsNasNet(NdsSpace):
-    """Thirteen operations, five nodes, loose ends."""
+    """NASNet cells of NDS: thirteen operations, five nodes, loose ends."""
 
     name, family = "nds-nasnet", FAMILIES["nds-nasnet"]
 
 
 class NdsAmoeba(NdsSpace):
-    """Eight operations, five nodes, loose ends."""
+    """Amoeba cells of NDS: eight operations, five nodes, loose ends."""
 
     name, family = "nds-amoeba", FAMILIES["nds-amoeba"]
 
 
 class NdsPnas(NdsSpace):
-    """Eight operations, five nodes, all of them put out."""
+    """PNAS cells of NDS: eight operations, five nodes, all of them put out."""
 
     name, family = "nds-pnas", FAMILIES["nds-pnas"]
 
 
 class NdsEnas(NdsSpace):
-    """Five operations, five nodes, loose ends."""
+    """ENAS cells of NDS: five operations, five nodes, loose ends."""
 
     name, family = "nds-enas", FAMILIES["nds-enas"]
 
 
 class NdsDarts(NdsSpace):
-    """Eight operations, four nodes, all of them put out."""
+    """DARTS cells of NDS: eight operations, four nodes, all of them put out."""
 
     name, family = "nds-darts", FAMILIES["nds-darts"]
