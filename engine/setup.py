@@ -228,10 +228,12 @@ class Setup:
                     f"{self.config.simulated_seconds:g} simulated seconds, but nothing is looked up; expected a "
                     "fitness such as table:cifar10_valid_12ep_pct, or a cost column to count"
                 )
-            column = cost_column(looked_up[0].removeprefix("table:"))
+            column = cost_column(looked_up[0].removeprefix("table:"), self.table.columns)
             if column is None:
+                costs = [name for name in self.table.columns if name.endswith("_s")]
                 raise UsageError(
-                    f"{looked_up[0]} does not say what it was trained on and how long; name a cost column"
+                    f"the table does not say what {looked_up[0]} cost; name a column of seconds as cost: "
+                    f"{', '.join(costs) or 'it has none'}"
                 )
         return self._look_up(column)
 

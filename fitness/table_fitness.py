@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fitness.base import Direction, Needs
 from fitness.table import Table
@@ -15,13 +15,26 @@ _UNITS = {"pct": "%", "s": "s", "ms": "ms", "mJ": "mJ", "M": "millions"}
 _UNNAMED_UNITS = {"latency": "ms", "energy": "mJ"}  # HW-NAS-Bench's (arXiv:2103.10584), whose columns name none
 
 
-def cost_column(accuracy: str) -> str | None:
-    """The column with the seconds of the training that gave an accuracy.
+def cost_column(accuracy: str, columns: Iterable[str]) -> str | None:
+    """The column with the seconds that an accuracy costs whoever trains for it.
 
-    `cifar10_valid_12ep_pct` costs `cifar10_train12_cost_s`; None for a column that names no data set and epochs.
+    `cifar10_valid_12ep_pct` costs `cifar10_query12_cost_s`, training and validation as NATS-Bench accounts them, or
+    where a table lacks it `cifar10_train12_cost_s`, training alone; in NAS-Bench-101 `train_108ep_cost_s`.
+
+    Args:
+        accuracy: Name of the column.
+        columns: Of the table.
+
+    Returns:
+        None for a column that names no data set and epochs, or a table that knows no such cost.
     """
     match = re.match(r"(cifar100|cifar10|imagenet16)(?:valid)?_.*?(\d+)ep", accuracy)
-    return f"{match[1]}_train{match[2]}_cost_s" if match else None
+    if not match:
+        return None
+    data, epochs = match.groups()
+    likely = (f"{data}_query{epochs}_cost_s", f"{data}_train{epochs}_cost_s", f"train_{epochs}ep_cost_s")
+    known = set(columns)
+    return next((column for column in likely if column in known), None)
 
 
 def holds(table: Table, space: Space) -> bool:
