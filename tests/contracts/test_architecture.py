@@ -147,7 +147,7 @@ def test_help_loads_nothing_heavy(program: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_a_run_with_trace_never_imports_torch(strategy: str, tmp_path: Path) -> None:
     factory = STRATEGIES.load(strategy)
-    budget = "100" if getattr(factory, "relaxes", False) else "12"  # a search of supernets ends with its one network
+    budget = "100" if getattr(factory, "relaxes", False) else "12"  # it ends with its one network
     arguments = ["run", "--space", "nats-tss", "--fitness", "trace", "--strategy", strategy, "--budget", budget]
     arguments += ["--seed", "1", "--quiet", *(["--rank", "trace"] if takes(factory, "rank") else [])]
     loaded = _loaded(f"from engine.cli import main\nassert main({arguments}) == 0", tmp_path)
