@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nan
+from math import inf, isnan, nan
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.comparison import Plan
+from engine.comparison.outcome import references
 from engine.config import RunConfig
 from engine.records import Candidate
 from engine.results.statistics import mean_std
@@ -37,6 +39,25 @@ METRICS = {
         "cifar100_test_200ep_pct",
     ),
     SSS: ("cifar10_valid_90ep_pct", "cifar100_valid_90ep_pct"),
+}
+# Published beside: seconds of the search on the authors' machine, accuracies on CIFAR-10 and CIFAR-100 in percent,
+# of tests on the topology space, of validation on the size space. Mellor et al. 2021, tables 2 and 2b (500 runs,
+# GTX 1080 Ti; REA and random search train for 12,000 simulated seconds); Chen et al. 2021; Lee, Ham 2024.
+ANCHORS = {
+    TSS: (
+        ("REA", "12,000", "93.92 ± 0.30", "71.84 ± 0.99"),
+        ("random search, trained", "12,000", "93.70 ± 0.36", "71.04 ± 1.07"),
+        ("NAS-WOT N=100", "30", "92.81 ± 0.99", "69.48 ± 1.70"),
+        ("NAS-WOT N=1000", "306", "92.96 ± 0.81", "69.98 ± 1.22"),
+        ("TE-NAS", "1,558", "93.9 ± 0.47", "71.24 ± 0.56"),
+        ("AZ-NAS N=3000", "128", "93.53 ± 0.15", "70.75 ± 0.48"),
+    ),
+    SSS: (
+        ("REA", "12,000", "90.37 ± 0.20", "70.23 ± 0.50"),
+        ("random search, trained", "12,000", "90.10 ± 0.26", "69.57 ± 0.57"),
+        ("NAS-WOT N=100", "32", "89.68 ± 0.51", "66.71 ± 3.05"),
+        ("NAS-WOT N=1000", "248", "90.14 ± 0.30", "68.96 ± 1.54"),
+    ),
 }
 
 
@@ -132,6 +153,37 @@ def best_of_random(merits: Floats, count: int, runs: int, seed: int = 0) -> NDAr
         drawn = rng.permutation(len(merits))[:count]
         chosen[run] = drawn[np.argmax(merits[drawn])]
     return chosen
+
+
+def reference_rows(options: argparse.Namespace, space: str, columns: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """What a space gives without a search, by column: its best, a random network, the largest."""
+    config = setup_of(options, space).config
+    plan = Plan(options.out, config, (space,), ("random",), ("params",), tuple(columns), 1)
+    return [
+        (found.name, [_with_spread(found.values[column], found.spread[column]) for column in columns])
+        for found in references(plan, space)
+    ]
+
+
+def _with_spread(value: float, deviation: float) -> str:
+    return f"{value:.2f}" if isnan(deviation) else f"{value:.2f} ± {deviation:.2f}"
+
+
+def error_of_pool(merits: Floats, known: Floats, count: int, resamples: int = 200, seed: int = 0) -> float:
+    """Standard error, from the choice of the pool, of what the best of `count` networks has on average.
+
+    Searches among one pool share their winners, so their own deviation does not show it. Bootstrap over the pool's
+    networks; the mean over all searches of a pool is exact: the k-th best wins where it is drawn and none before it.
+    """
+    size = len(merits)
+    rest = np.arange(size, 1, -1)  # networks left when those before the k-th are not drawn
+    wins = count / size * np.cumprod(np.concatenate([[1.0], np.maximum(rest - count, 0) / (rest - 1)]))
+    rng = np.random.default_rng(seed)
+    means = []
+    for _ in range(resamples):
+        again = rng.integers(size, size=size)
+        means.append(known[again[np.argsort(-merits[again], kind="stable")]] @ wins)
+    return float(np.std(means, ddof=1))
 
 
 def spread(values: Floats, digits: int = 2) -> str:

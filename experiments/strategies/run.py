@@ -1,0 +1,180 @@
+"""Search strategies under equal budgets, with scores that need no training and with looked-up accuracies.
+
+    python experiments/strategies/run.py --data npz:cifar10_small.npz --tss nats_tss.csv --sss nats_sss.csv
+
+Three comparisons of `engine compare`: scores from the layer graph alone, NAS-WOT, and (topology space) accuracies
+after 12 epochs within 12,000 simulated seconds. Prints the tables of RESULTS.md; curves go to `--out`. Interrupted,
+it goes on where it was: every search is a run folder under `--out`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import ANCHORS, METRICS, SPACES, SSS, TSS, Floats, arguments, markdown, setup_of, spread, table_of, tell
+
+from engine.comparison import Comparison, Plan, carry_out, compared
+from engine.comparison.outcome import SpaceComparison
+from engine.comparison.plot import draw_comparison
+from engine.comparison.table import format_comparison
+from engine.score_cache import ScoreCache, default_folder
+from engine.setup import Setup
+
+# Evolution's default population of 100 would make a search of 100 records a random one.
+LEARNING = ("aging(population=10,tournament=3)", "tpe", "local", "bo")
+# Of the scores without passes, these two together are near the front on both spaces (`ranked`).
+COMBINED = "log_capacity(live=true)+params(live=true)"
+FREE = ("trace", COMBINED)
+LOOKED_UP = "table:cifar10_valid_12ep_pct"
+JUDGED = {space: tuple(name for name in METRICS[space] if space == SSS or "test" in name) for space in METRICS}
+READ_AT = (10, 30, 100, 300)  # records, within the budget
+
+
+def options_of() -> argparse.Namespace:
+    parser = arguments(__doc__)
+    parser.add_argument("--runs", type=int, default=10, help="seeds with scores from the layer graph")
+    parser.add_argument("--budget", type=int, default=300, help="their records")
+    parser.add_argument("--naswot-runs", type=int, default=3, help="seeds with NAS-WOT")
+    parser.add_argument("--naswot-budget", type=int, default=100, help="their records")
+    parser.add_argument("--trained-runs", type=int, default=25, help="seeds with looked-up accuracies")
+    options = parser.parse_args()
+    if options.quick:
+        options.runs, options.budget = 2, 20
+        options.naswot_runs, options.naswot_budget, options.trained_runs = 1, 4, 2
+    return options
+
+
+def comparison(
+    options: argparse.Namespace,
+    name: str,
+    spaces: Sequence[str],
+    strategies: Sequence[str],
+    fitness: Sequence[str],
+    runs: int,
+    **fields: object,
+) -> Comparison:
+    """The comparison of a name under `--out`, made or finished."""
+    started = time.perf_counter()
+    path = options.out / "strategies" / f"{name}-{'-'.join(spaces)}-{runs}x{fields['budget']}"
+    if (path / "comparison.json").exists():
+        plan = Plan.read(path)
+    else:
+        base = setup_of(options, spaces[0], open=1, **fields).config
+        tables = [setup_of(options, space).config.table for space in spaces]
+        base = type(base).from_dict(base.to_dict() | {"table": [each for table in tables for each in table]}, name)
+        metrics = [column for space in spaces for column in JUDGED[space]]
+        plan = Plan(path, base, tuple(spaces), tuple(strategies), tuple(fitness), tuple(metrics), runs)
+        plan.check()
+        plan.create()
+    carry_out(plan, workers=options.workers, cache=ScoreCache(default_folder()))
+    tell(f"{name}: {runs} x {len(plan.methods)} searches, {time.perf_counter() - started:.0f} s")
+    return compared(plan)
+
+
+def shown(found: Comparison, options: argparse.Namespace, title: str, *, drawn: bool = True) -> None:
+    """Tables of a comparison on standard output, its curves as a picture."""
+    print(f"\n## {title}\n")
+    print("\n".join(f"    {line}".rstrip() for line in format_comparison(found, "table").splitlines()))
+    if found.plan.base.simulated_seconds is None:
+        for space in found.spaces:
+            print(f"\n{space.main} of the best by the score after so many records:\n\n{at_records(space)}")
+    if drawn:
+        picture = options.out / f"{found.plan.path.name}.png"
+        draw_comparison(found, picture)
+        tell(f"curves in {picture}")
+    sys.stdout.flush()
+
+
+def at_records(space: SpaceComparison) -> str:
+    """The main metric early and late in the same searches."""
+    longest = max(run.evaluations for row in space.rows for run in row.runs)
+    counts = [count for count in READ_AT if count <= longest] or [longest]
+    lines = [["strategy", "fitness", *map(str, counts)]]
+    for row in space.rows:
+        curves = np.array([run.curve(space.main, longest) for run in row.runs])
+        lines.append([row.method.strategy, row.method.fitness, *(spread(curves[:, n - 1]) for n in counts)])
+    return markdown(lines)
+
+
+def ceilings(options: argparse.Namespace, space: str) -> str:
+    """What the best possible search finds with a score: the network that is best by it in the whole space."""
+    setup = setup_of(options, space)
+    genotypes = list(setup.space.enumerate())
+    networks = map(setup.space.decode, genotypes)
+    names = list(dict.fromkeys(name for text in FREE for name in setup.expression(text).recorded))
+    scores = [setup.expression(name).scores[0] for name in names]
+    values = [tuple(float(score(network)) for score in scores) for network in networks]
+    rows = [setup.table.index_of(setup.space.describe(genotype)) for genotype in genotypes]
+    lines = [["score", "networks that share the best", *JUDGED[space]]]
+    for text in FREE:
+        merits = merits_of(setup, text, names, values)
+        best = merits == merits.max()
+        found = [np.array(setup.table.column(column))[rows][best] for column in JUDGED[space]]
+        lines.append(
+            [text, str(best.sum()), *(spread(each) if len(each) > 1 else f"{each[0]:.2f}" for each in found)]
+        )
+    return markdown(lines)
+
+
+def merits_of(setup: Setup, text: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> Floats:
+    """What an expression makes of raw scores, against the reference sample that searches use."""
+    referred = setup_with(setup, text)
+    (objective,) = referred.objectives.objectives
+    return np.array([objective.merit(dict(zip(names, row, strict=True))) for row in values])
+
+
+def setup_with(setup: Setup, text: str) -> Setup:
+    """A setup that pursues an expression, its quantiles set."""
+    made = Setup(type(setup.config).from_dict(setup.config.to_dict() | {"fitness": text}, text), cache=setup.cache)
+    made.refer(made.reference())
+    return made
+
+
+def main() -> None:
+    options = options_of()
+    options.out.mkdir(parents=True, exist_ok=True)
+    spaces = [space for space in SPACES if table_of(options, space) is not None]
+    for space in SPACES:
+        if space not in spaces:
+            tell(f"no table of {space}: skipped; give one with --{space.removeprefix('nats-')}")
+    if not spaces:
+        sys.exit(1)
+    strategies = ("random", *LEARNING)
+    if TSS in spaces:
+        found = comparison(
+            options,
+            "accuracy",
+            [TSS],
+            strategies,
+            [LOOKED_UP],
+            options.trained_runs,
+            budget=1000,
+            simulated_seconds=1200.0 if options.quick else 12000.0,
+        )
+        shown(found, options, "Accuracy itself, looked up")
+    for space in spaces:
+        found = comparison(
+            options, "graph", [space], (*strategies, "exhaustive"), FREE, options.runs, budget=options.budget
+        )
+        shown(found, options, f"Scores from the layer graph, {SPACES[space]}")
+        if not options.quick:
+            print(f"\nThe whole {SPACES[space]} ranked by the score:\n\n{ceilings(options, space)}")
+    for space in spaces:
+        found = comparison(
+            options, "naswot", [space], strategies, ["naswot"], options.naswot_runs, budget=options.naswot_budget
+        )
+        shown(found, options, f"NAS-WOT, {SPACES[space]}")
+    for space in spaces:
+        print(f"\n## Published, {SPACES[space]}\n\n{markdown([['', 'seconds', *JUDGED[space]], *ANCHORS[space]])}")
+
+
+if __name__ == "__main__":
+    main()
