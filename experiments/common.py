@@ -173,7 +173,7 @@ def error_of_pool(merits: Floats, known: Floats, count: int, resamples: int = 20
     """Standard error, from the choice of the pool, of what the best of `count` networks has on average.
 
     Searches among one pool share their winners, so their own deviation does not show it. Bootstrap over the pool's
-    networks; the mean over all searches of a pool is exact: the k-th best wins where it is drawn and none before it.
+    networks; the mean over all searches of one is exact: the k-th best wins where it is drawn and none before it.
     """
     size = len(merits)
     rest = np.arange(size, 1, -1)  # networks left when those before the k-th are not drawn

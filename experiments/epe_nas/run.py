@@ -33,6 +33,7 @@ from common import (
     Pool,
     arguments,
     best_of_random,
+    error_of_pool,
     markdown,
     pool_of,
     spread,
@@ -88,6 +89,17 @@ def searched(pool: Pool, scores: tuple[str, ...], counts: tuple[int, ...], runs:
         place = int(np.argmax(pool.merits[score]))
         alone = (cell for column in columns for cell in (f"{pool.known[column][place]:.2f}", ""))
         lines.append([NAMES[score], f"{size}, the pool", *alone])
+    return markdown(lines)
+
+
+def errors(pool: Pool, scores: tuple[str, ...], counts: tuple[int, ...]) -> str:
+    """By how much the means would differ in another pool."""
+    columns = METRICS[pool.setup.space.name]
+    lines = [["standard error of the mean from the pool", "N", *map(_short, columns)]]
+    for score in scores:
+        for count in [n for n in counts if n < len(pool.architectures)]:
+            found = (error_of_pool(pool.merits[score], pool.known[column], count) for column in columns)
+            lines.append([NAMES[score], str(count), *(f"{error:.2f}" for error in found)])
     return markdown(lines)
 
 
@@ -201,6 +213,7 @@ def main() -> None:
             f"EPE-NAS fails for {failed}; * where searches share most of their networks\n"
         )
         print(searched(pool, options.scores, options.counts, options.runs), end="\n\n")
+        print(errors(pool, options.scores, options.counts), end="\n\n")
         if space == TSS and not options.quick:
             print(f"Mean of {FEW} searches with EPE-NAS, 95 % of them:\n")
             print(means_of_few(pool, options.counts, options.runs), end="\n\n")

@@ -27,6 +27,7 @@ from common import (
     Pool,
     arguments,
     best_of_random,
+    error_of_pool,
     markdown,
     pool_of,
     setup_of,
@@ -99,6 +100,16 @@ def searched(pool: Pool, score: str, counts: Sequence[int], runs: int) -> list[l
         best = [pool.known[column][best_of_random(pool.known[column], count, runs)] for column in columns]
         lines.append(_line(f"best of N={count}, trained", "", [spread(values) for values in best], published))
     return lines
+
+
+def errors(pool: Pool, score: str, counts: Sequence[int]) -> str:
+    """By how much the means would differ in another pool."""
+    columns = METRICS[pool.setup.space.name]
+    lines = [["standard error of the mean from the pool", *map(_short, columns)]]
+    for count in (n for n in counts if n <= len(pool.architectures)):
+        found = (error_of_pool(pool.merits[score], pool.known[column], count) for column in columns)
+        lines.append([f"NAS-WOT N={count}", *(f"{error:.2f}" for error in found)])
+    return markdown(lines)
 
 
 def _line(name: str, seconds: str, cells: Sequence[str], published: Mapping[str, Sequence[str]]) -> list[str]:
@@ -200,7 +211,8 @@ def main() -> None:
             f"the score of {failed} fails\n"
         )
         found = searched(pool, options.score, options.counts, options.runs)
-        print(markdown([titles(space), *found, *unsearched(options, space)]), flush=True)
+        print(markdown([titles(space), *found, *unsearched(options, space)]), end="\n\n")
+        print(errors(pool, options.score, options.counts), flush=True)
         print(f"\n{time.perf_counter() - started:.0f} s\n")
     if TSS in given and options.seeds:
         started = time.perf_counter()
