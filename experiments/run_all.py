@@ -3,8 +3,8 @@
     python experiments/run_all.py --data npz:cifar10_small.npz --tss nats_tss.csv --sss nats_sss.csv
     python experiments/run_all.py --quick --tss nats_tss.csv --sss nats_sss.csv
 
-Options are those of every experiment (`common.arguments`) and are passed on; each has more of its own. One that fails
-does not stop the others; the exit code is 1 then.
+Options are those of every experiment (`common.arguments`) and are passed on; each has more of its own. One that
+fails does not stop the others; the exit code is 1 then.
 """
 
 from __future__ import annotations

@@ -2,16 +2,20 @@
 
 Beside them the winners of plain trace, a random pick, and the best and mean of all networks no larger. Run:
 
-    python experiments/size_space/run.py --table ../shared/data/nats_sss.csv
+    python experiments/size_space/run.py --sss nats_sss.csv
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import statistics
+import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import METRICS, SSS, arguments, markdown, setup_of
 
 from engine import search
 from fitness.figures import params
@@ -19,17 +23,20 @@ from fitness.table import Table
 from fitness.whole_space import figure_of_all
 from spaces.nats import NatsSss
 
-COLUMNS = ("cifar10_valid_90ep_pct", "cifar100_valid_90ep_pct")
+COLUMNS = METRICS[SSS]
 LIMIT = 200_000  # parameters, one byte each: the 200 kB that the penalty targets
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--table", required=True, help="nats_sss.csv")
-    parser.add_argument("--budget", type=int, default=1000)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser = arguments(__doc__)
+    parser.add_argument("--budget", type=int, default=1000, help="records of a search")
+    parser.add_argument("--seeds", type=int, default=10, help="searches of a row")
     options = parser.parse_args()
-    table, space = Table.open(options.table), NatsSss()
+    if options.sss is None:
+        sys.exit("no table of nats-sss: skipped; give one with --sss")
+    if options.quick:
+        options.budget, options.seeds = 50, 2
+    table, space = setup_of(options, SSS).table, NatsSss()
     sizes = figure_of_all(space, params)
     architectures = [space.describe(genotype) for genotype in space.enumerate()]
 
@@ -49,13 +56,10 @@ def main() -> None:
     picks = rng.sample(small, options.seeds)
     rows.append(("random pick <= 200 kB", *_look_up(space, table, picks), [0.0]))
 
-    lines = [f"| winner of | parameters | {' | '.join(COLUMNS)} | seconds a run |", "|---|---|---|---|---|"]
+    lines = [["winner of", "parameters", *COLUMNS, "seconds a run"]]
     for name, sizes_found, values, seconds in rows:
         cells = [f"{statistics.mean(v):.2f} ± {statistics.pstdev(v):.2f}" for v in values.values()]
-        lines.append(
-            f"| {name} | {statistics.mean(sizes_found):,.0f} | {' | '.join(cells)} "
-            f"| {statistics.mean(seconds):.1f} |"
-        )
+        lines.append([name, f"{statistics.mean(sizes_found):,.0f}", *cells, f"{statistics.mean(seconds):.1f}"])
     winner = max(rows[0][1])
     no_larger = [a for a, size in zip(architectures, sizes, strict=True) if size <= winner]
     for name, members in (
@@ -68,41 +72,15 @@ def main() -> None:
             values_of_all = [table.value(a, column) for a in members]
             best_cells.append(f"{max(values_of_all):.2f}")
             mean_cells.append(f"{statistics.mean(values_of_all):.2f}")
-        lines.append(f"| best of {name} ({len(members):,}) | | {' | '.join(best_cells)} | |")
-        lines.append(f"| mean of {name} | | {' | '.join(mean_cells)} | |")
-    report = _REPORT.format(
-        command=f"python experiments/size_space/run.py --table nats_sss.csv --budget {options.budget} "
-        f"--seeds {options.seeds}",
-        budget=options.budget,
-        seeds=options.seeds,
-        table="\n".join(lines),
-    )
-    Path(__file__).with_name("RESULTS.md").write_text(report, encoding="utf-8")
-    print(report)
+        lines.append([f"best of {name} ({len(members):,})", "", *best_cells, ""])
+        lines.append([f"mean of {name}", "", *mean_cells, ""])
+    print(markdown(lines))
 
 
 def _look_up(space: NatsSss, table: Table, found: list[str]) -> tuple[list[float], dict[str, list[float]]]:
     """Parameters and tabulated accuracies of architectures."""
     sizes = [float(params(space.decode(space.parse(a)))) for a in found]
     return sizes, {column: [table.value(a, column) for a in found] for column in COLUMNS}
-
-
-_REPORT = """# The main job on the NATS-Bench size space
-
-    {command}
-
-{budget} records a run, mean ± standard deviation over {seeds} seeds. Validation accuracy after 90 epochs, percent,
-from the real table; a size is its parameters at one byte each.
-
-{table}
-
-Read it soberly. On this space the trace counts ReLU activations, which grow with the widths of the early stages,
-while accuracy grows with those of the late ones (whole-table tau-b of trace: 0.420 on CIFAR-10, 0.190 on
-CIFAR-100). Unpenalised, the largest network wins, which happens to be the best one. As soon as size costs
-something, the trace spends it on early widths: the winner of `trace+gdf` is below a random network of about its
-size. `log_capacity`, a sum of logarithms over the layers, costs the same walk over the graph and does better
-under the same penalty, though not by much over a random pick here: the penalty, not the score, sets the size.
-"""
 
 
 if __name__ == "__main__":
