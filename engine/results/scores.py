@@ -72,7 +72,8 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
         config = replace(folder.config, **{name: getattr(config, name) for name in given})
         if config.data == "noise" and "data" not in given:
             config = replace(config, data="auto")  # noise, unless what is asked for needs labels
-    setup = Setup(replace(config, objectives=tuple(asked)))  # which images suffice depends on what is asked for
+    # Which images suffice depends on what is asked for; how the architecture was found does not matter.
+    setup = Setup(replace(config, objectives=tuple(asked), simulated_seconds=None, cost=None))
     genotype = _parsed(text, setup) if folder is None else _recorded(folder, which)
     network = setup.space.decode(genotype)
     expressions = [setup.expression(part) for part in asked]

@@ -60,6 +60,11 @@ def test_a_column_of_ones_own_may_be_the_cost(run: Any, records_of: Any) -> None
     assert len(records_of(Path("run"))) == 10
 
 
+def test_what_was_found_is_scored_by_any_column(run: Any, engine: Any) -> None:
+    run("--simulated-seconds=300", "--out=run")
+    assert "table:other_pct" in engine("score", "run:best", "--fitness=table:other_pct").out
+
+
 @pytest.mark.parametrize(
     ("accuracy", "columns", "cost"),
     [
