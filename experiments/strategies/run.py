@@ -19,20 +19,27 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import ANCHORS, METRICS, SPACES, SSS, TSS, Floats, arguments, markdown, setup_of, spread, table_of, tell
+from common import ANCHORS, METRICS, SPACES, SSS, TSS, arguments, markdown, setup_of, spread, table_of, tell
 
 from engine.comparison import Comparison, Plan, carry_out, compared
 from engine.comparison.outcome import SpaceComparison
 from engine.comparison.plot import draw_comparison
 from engine.comparison.table import format_comparison
+from engine.results.statistics import kendall_tau_b
 from engine.score_cache import ScoreCache, default_folder
-from engine.setup import Setup
+from fitness.figures import macs
+from fitness.whole_space import figure_of_all
 
 # Evolution's default population of 100 would make a search of 100 records a random one.
 LEARNING = ("aging(population=10,tournament=3)", "tpe", "local", "bo")
 # Of the scores without passes, these two together are near the front on both spaces (`ranked`).
 COMBINED = "log_capacity(live=true)+params(live=true)"
 FREE = ("trace", COMBINED)
+CANDIDATES = (
+    *("trace", "params", "macs", "log_capacity"),
+    *("n_relu(live=true)", "params(live=true)", "macs(live=true)", "log_capacity(live=true)", COMBINED),
+    *("log_capacity(live=true)+n_relu(live=true)", "log_capacity(live=true)+macs(live=true)", "params+n_relu"),
+)
 LOOKED_UP = "table:cifar10_valid_12ep_pct"
 JUDGED = {space: tuple(name for name in METRICS[space] if space == SSS or "test" in name) for space in METRICS}
 READ_AT = (10, 30, 100, 300)  # records, within the budget
@@ -47,7 +54,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--trained-runs", type=int, default=25, help="seeds with looked-up accuracies")
     options = parser.parse_args()
     if options.quick:
-        options.runs, options.budget = 2, 20
+        options.runs, options.budget = 2, 12
         options.naswot_runs, options.naswot_budget, options.trained_runs = 1, 4, 2
     return options
 
@@ -104,38 +111,48 @@ def at_records(space: SpaceComparison) -> str:
     return markdown(lines)
 
 
-def ceilings(options: argparse.Namespace, space: str) -> str:
-    """What the best possible search finds with a score: the network that is best by it in the whole space."""
-    setup = setup_of(options, space)
+def largest_first(options: argparse.Namespace, seconds: float) -> str:
+    """The same budget without a strategy: train the networks with most macs, keep the best by that accuracy."""
+    setup = setup_of(options, TSS, fitness=LOOKED_UP, simulated_seconds=seconds)
+    order = np.argsort(-figure_of_all(setup.space, macs), kind="stable")
     genotypes = list(setup.space.enumerate())
-    networks = map(setup.space.decode, genotypes)
-    names = list(dict.fromkeys(name for text in FREE for name in setup.expression(text).recorded))
-    scores = [setup.expression(name).scores[0] for name in names]
-    values = [tuple(float(score(network)) for score in scores) for network in networks]
-    rows = [setup.table.index_of(setup.space.describe(genotype)) for genotype in genotypes]
-    lines = [["score", "networks that share the best", *JUDGED[space]]]
-    for text in FREE:
-        merits = merits_of(setup, text, names, values)
-        best = merits == merits.max()
-        found = [np.array(setup.table.column(column))[rows][best] for column in JUDGED[space]]
-        lines.append(
-            [text, str(best.sum()), *(spread(each) if len(each) > 1 else f"{each[0]:.2f}" for each in found)]
-        )
+    assert setup.cost is not None
+    lines = [["networks with most macs, trained", "trained s", *JUDGED[TSS]]]
+    best, spent = genotypes[order[0]], 0.0
+    for number, place in enumerate(order, 1):
+        spent += setup.cost(genotypes[place])
+        best = max(best, genotypes[place], key=setup.fitness(LOOKED_UP))
+        if number in (5, 10, 20, 40) or spent >= seconds:
+            architecture = setup.space.describe(best)
+            cells = (f"{setup.table.value(architecture, column):.2f}" for column in JUDGED[TSS])
+            lines.append([str(number), f"{spent:,.0f}", *cells])
+        if spent >= seconds:
+            break
     return markdown(lines)
 
 
-def merits_of(setup: Setup, text: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> Floats:
-    """What an expression makes of raw scores, against the reference sample that searches use."""
-    referred = setup_with(setup, text)
-    (objective,) = referred.objectives.objectives
-    return np.array([objective.merit(dict(zip(names, row, strict=True))) for row in values])
-
-
-def setup_with(setup: Setup, text: str) -> Setup:
-    """A setup that pursues an expression, its quantiles set."""
-    made = Setup(type(setup.config).from_dict(setup.config.to_dict() | {"fitness": text}, text), cache=setup.cache)
-    made.refer(made.reference())
-    return made
+def ranked(options: argparse.Namespace, space: str) -> str:
+    """How scores rank the whole space, and what the best possible search with each of them would find."""
+    pursued = {text: setup_of(options, space, fitness=text) for text in CANDIDATES}
+    for setup in pursued.values():
+        setup.refer(setup.reference())
+    setup = setup_of(options, space)
+    genotypes = list(setup.space.enumerate())
+    networks = [setup.space.decode(genotype) for genotype in genotypes]
+    names = dict.fromkeys(name for text in CANDIDATES for name in setup.expression(text).recorded)
+    scores = {name: setup.expression(name).scores[0] for name in names}
+    values = [{name: float(score(network)) for name, score in scores.items()} for network in networks]
+    rows = [setup.table.index_of(setup.space.describe(genotype)) for genotype in genotypes]
+    known = [np.array(setup.table.column(column))[rows] for column in JUDGED[space]]
+    titles = [name for column in JUDGED[space] for name in (f"tau, {column}", "of the best by it")]
+    lines = [["score", *titles, "share the best"]]
+    for text, pursuing in pursued.items():
+        (objective,) = pursuing.objectives.objectives
+        merits = np.array([objective.merit(found) for found in values])
+        best = merits == merits.max()
+        cells = [(f"{kendall_tau_b(merits, each):.3f}", f"{each[best].mean():.2f}") for each in known]
+        lines.append([text, *(cell for pair in cells for cell in pair), str(best.sum())])
+    return markdown(lines)
 
 
 def main() -> None:
@@ -149,6 +166,7 @@ def main() -> None:
         sys.exit(1)
     strategies = ("random", *LEARNING)
     if TSS in spaces:
+        seconds = 1200.0 if options.quick else 12000.0
         found = comparison(
             options,
             "accuracy",
@@ -157,16 +175,17 @@ def main() -> None:
             [LOOKED_UP],
             options.trained_runs,
             budget=1000,
-            simulated_seconds=1200.0 if options.quick else 12000.0,
+            simulated_seconds=seconds,
         )
         shown(found, options, "Accuracy itself, looked up")
+        print(f"\nThe same without a strategy:\n\n{largest_first(options, seconds)}", flush=True)
     for space in spaces:
         found = comparison(
             options, "graph", [space], (*strategies, "exhaustive"), FREE, options.runs, budget=options.budget
         )
         shown(found, options, f"Scores from the layer graph, {SPACES[space]}")
         if not options.quick:
-            print(f"\nThe whole {SPACES[space]} ranked by the score:\n\n{ceilings(options, space)}")
+            print(f"\nAll of the {SPACES[space]} by scores from the layer graph:\n\n{ranked(options, space)}")
     for space in spaces:
         found = comparison(
             options, "naswot", [space], strategies, ["naswot"], options.naswot_runs, budget=options.naswot_budget
