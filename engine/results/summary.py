@@ -11,6 +11,7 @@ from engine.progress import Progress
 from engine.results.front import format_front, format_number, json_number, recorded_names
 from engine.setup import Setup
 from fitness.scores import Score
+from spaces.supernet import SupernetSpace
 
 _ROWS = 10
 
@@ -80,15 +81,19 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
             },
             indent=1,
         )
+    turned_down = "supernets" if isinstance(space, SupernetSpace) else "rejected by a bound"
     scores = ", ".join(f"{name} {format_number(best.scores[name])}" for name in names)
     lines = [
-        f"{len(result.records):,} records: {progress.feasible:,} feasible, {progress.infeasible:,} rejected by a "
-        f"bound, {progress.failed:,} failed; {progress.cached:,} answered from the cache",
+        f"{len(result.records):,} records: {progress.feasible:,} feasible, {progress.infeasible:,} {turned_down}, "
+        f"{progress.failed:,} failed; {progress.cached:,} answered from the cache",
     ]
     if simulated is not None:
         lines.append(f"training them would have taken {simulated:,.0f} s")
     if result.exhausted:
-        lines.append("the space is exhausted: every architecture has been asked")
+        whole = space.size is not None and len(result.records) >= space.size
+        lines.append(
+            "the space is exhausted: every architecture has been asked" if whole else "the search is at its end"
+        )
     lines += [
         f"best  #{best.number}  {objective.text} {format_number(objective.value(best.scores))}",
         f"      {scores}",

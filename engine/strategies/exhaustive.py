@@ -8,7 +8,6 @@ from typing import ClassVar
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
 from engine.strategies.base import Exhausted
-from spaces import SPACES
 from spaces.errors import UsageError
 from spaces.space import Genotype, Space
 
@@ -33,10 +32,9 @@ class ExhaustiveSearch:
 
     def __init__(self, space: Space, objectives: Objectives, seed: int) -> None:
         if space.size is None:
-            finite = [name for name in SPACES.builtin if getattr(SPACES.load(name), "size", None) is not None]
             raise UsageError(
-                f"strategy 'exhaustive': space {space.name!r} cannot be listed; expected one of known size, "
-                f"such as {', '.join(finite)}"
+                f"strategy 'exhaustive': space {space.name!r} cannot be listed; expected one with a number of "
+                "genotypes in `engine list spaces`"
             )
         self._listed: Iterator[Genotype] = space.enumerate()
         self._asked = 0
