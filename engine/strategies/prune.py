@@ -1,8 +1,8 @@
 """Pruning a supernet by how much every operation matters (TE-NAS).
 
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired Perspective,
-ICLR 2021, arXiv:2102.11535, Algorithm 1: round after round every operation of every edge is taken out alone; on each
-edge the one goes whose loss ranks best over all objectives together, until one is left. Published with the
+ICLR 2021, arXiv:2102.11535, Algorithm 1: round after round every operation of every edge is taken out alone; on
+each edge the one goes whose loss ranks best over all objectives together, until one is left. Published with the
 objectives `te_nas_ntk` and `te_nas_regions`: what lowers the condition number most and costs the fewest regions.
 
 Differs from the authors' code: a change is one of means over draws of images, not the mean of every draw's change.
