@@ -42,13 +42,13 @@ CANDIDATES = (
 )
 LOOKED_UP = "table:cifar10_valid_12ep_pct"
 JUDGED = {space: tuple(name for name in METRICS[space] if space == SSS or "test" in name) for space in METRICS}
-READ_AT = (10, 30, 100, 300)  # records, within the budget
+READ_AT = (10, 30, 100, 300, 1000)  # records, within the budget
 
 
 def options_of() -> argparse.Namespace:
     parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=10, help="seeds with scores from the layer graph")
-    parser.add_argument("--budget", type=int, default=300, help="their records")
+    parser.add_argument("--budget", type=int, default=100, help="their records")
     parser.add_argument("--naswot-runs", type=int, default=3, help="seeds with NAS-WOT")
     parser.add_argument("--naswot-budget", type=int, default=100, help="their records")
     parser.add_argument("--trained-runs", type=int, default=25, help="seeds with looked-up accuracies")
