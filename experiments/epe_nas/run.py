@@ -129,13 +129,16 @@ def means_of_few(pool: Pool, counts: tuple[int, ...], runs: int) -> str:
 
 
 def agreement(pool: Pool, scores: tuple[str, ...]) -> str:
-    """Rank correlation with accuracy of the whole pool and of its better half."""
+    """Rank correlation with accuracy of the whole pool and of its better half, and with EPE-NAS."""
     columns = METRICS[pool.setup.space.name]
-    lines = [["tau-b", *(f"{_short(column)}{half}" for half in ("", ", better half") for column in columns)]]
+    halves = [f"{_short(column)}{half}" for half in ("", ", better half") for column in columns]
+    lines = [["tau-b", *halves, "with EPE-NAS, where it is finite"]]
+    scored = pool.merits[EPE] > -np.inf
     for score in scores:
         every = [kendall_tau_b(pool.merits[score], pool.known[column]) for column in columns]
         better = [_among_better(pool.merits[score], pool.known[column]) for column in columns]
-        lines.append([NAMES[score], *(f"{tau:.3f}" for tau in [*every, *better])])
+        shared = kendall_tau_b(pool.merits[score][scored], pool.merits[EPE][scored])
+        lines.append([NAMES[score], *(f"{tau:.3f}" for tau in [*every, *better, shared])])
     return markdown(lines)
 
 

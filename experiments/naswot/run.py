@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ from common import (
 from engine.comparison import Comparison, Plan, carry_out, compared
 from engine.comparison.outcome import Reference, references
 from engine.comparison.plan import FILE
-from engine.score_cache import ScoreCache, default_folder
+from engine.results.statistics import kendall_tau_b
+from engine.score_cache import ScoreCache, default_folder, scores_of
 
 # Columns as in METRICS; the size space's table at hand has no test accuracies.
 PUBLISHED = {
@@ -73,12 +75,15 @@ def options_of() -> argparse.Namespace:
     parser = arguments(__doc__)
     parser.add_argument("--pool", type=int, default=2500, help="random networks of a space with NAS-WOT")
     parser.add_argument("--runs", type=int, default=500, help="random searches for every N")
+    parser.add_argument(
+        "--redrawn", type=int, default=300, help="of these scored again with other weights and images"
+    )
     parser.add_argument("--seeds", type=int, default=50, help="of AREA, REA and random search; 0 for none")
     options = parser.parse_args()
     options.score, options.counts, options.population = "naswot", (10, 100, 1000), 10
     if options.quick:
         options.score, options.counts, options.population = "naswot(batch=16)", (3, 10), 4
-        options.pool, options.runs, options.seeds = 12, 20, 2
+        options.pool, options.redrawn, options.runs, options.seeds = 12, 6, 20, 2
     return options
 
 
@@ -110,6 +115,27 @@ def errors(pool: Pool, score: str, counts: Sequence[int]) -> str:
         found = (error_of_pool(pool.merits[score], pool.known[column], count) for column in columns)
         lines.append([f"NAS-WOT N={count}", *(f"{error:.2f}" for error in found)])
     return markdown(lines)
+
+
+def redrawn(options: argparse.Namespace, pool: Pool) -> str:
+    """What one draw of weights and images for all networks does; published runs draw weights for each network."""
+    space, count = pool.setup.space, min(options.redrawn, len(pool.architectures))
+    setup = replace(pool.setup, config=replace(pool.setup.config, score_seed=1))
+    score = setup.expression(options.score).scores[0]
+    genotypes = [space.parse(architecture) for architecture in pool.architectures[:count]]
+    values = scores_of(setup, [score], genotypes, workers=options.workers)[score.name].values
+    first = pool.merits[options.score][:count]
+    second = np.array([-np.inf if value is None else value for value in values])
+    scored = first > -np.inf
+    mixed = np.where(np.random.default_rng(0).random(count) < 0.5, first, second)
+    columns, counts = METRICS[space.name], [n for n in options.counts if 2 * n <= count]
+    lines = [["", "tau with the first", *(f"{_short(column)}, N={n}" for column in columns for n in counts)]]
+    for name, merits in (("first draw", first), ("second draw", second), ("of either, for each network", mixed)):
+        cells = [f"{kendall_tau_b(merits[scored], first[scored]):.3f}"]
+        for known in (pool.known[column][:count] for column in columns):
+            cells += [spread(known[best_of_random(merits, n, options.runs)]) for n in counts]
+        lines.append([name, *cells])
+    return f"Scores of {count} of the networks drawn again:\n\n{markdown(lines)}"
 
 
 def _line(name: str, seconds: str, cells: Sequence[str], published: Mapping[str, Sequence[str]]) -> list[str]:
@@ -176,7 +202,7 @@ def judged(found: Comparison) -> str:
         cells = [spread(row.values(column)) for column in METRICS[TSS]]
         name, _, *pairs = _line(row.method.strategy, "", cells, PUBLISHED[TSS])
         records = np.mean([run.evaluations for run in row.runs])
-        p = "best" if np.isnan(row.p) else f"{row.p:.3f}"
+        p = "best" if np.isnan(row.p) else f"{row.p:.3f}" if row.p >= 0.001 else "< 0.001"
         lines.append([NAMES[name], p, f"{row.rank:.2f}", f"{records:.0f}", *pairs])
     return markdown(lines)
 
@@ -212,7 +238,9 @@ def main() -> None:
         )
         found = searched(pool, options.score, options.counts, options.runs)
         print(markdown([titles(space), *found, *unsearched(options, space)]), end="\n\n")
-        print(errors(pool, options.score, options.counts), flush=True)
+        print(errors(pool, options.score, options.counts), end="\n\n")
+        if space == TSS and options.redrawn:
+            print(redrawn(options, pool), flush=True)
         print(f"\n{time.perf_counter() - started:.0f} s\n")
     if TSS in given and options.seeds:
         started = time.perf_counter()
