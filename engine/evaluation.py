@@ -110,7 +110,7 @@ class Evaluator:
         asked = [score for score in self._scores if isinstance(score, Score)]
         if self._cache is None or self._bounds or len(asked) < len(self._scores):
             return None
-        known = self._kept(self._space.decode(genotype), asked)
+        known = self._kept(genotype, self._space.decode(genotype), asked)
         return self(genotype) if len(known) == len(asked) else None
 
     def _evaluate(self, genotype: Genotype, scores: dict[str, float]) -> tuple[Status, str | None]:
@@ -153,14 +153,14 @@ class Evaluator:
     def _measure(self, asked: Sequence[Score], genotype: Genotype, scores: dict[str, float]) -> str | None:
         """Record scores of the module; those that dead branches leave alone, of what is left without them."""
         network = self._space.decode(genotype)
-        found = self._kept(network, asked)
+        found = self._kept(genotype, network, asked)
         started = time.perf_counter()
         missing = [score for score in asked if score.name not in found]
         found |= self._compute(network, [score for score in missing if not isinstance(score, GenotypeScore)])
         for score in missing:
             if isinstance(score, GenotypeScore):
                 found |= self._on(self._made_of(genotype, network, score), [score])
-        self._keep(network, missing, found, time.perf_counter() - started)
+        self._keep(genotype, network, missing, found, time.perf_counter() - started)
         reason = None
         for score in asked:
             measured = found[score.name]
@@ -186,8 +186,8 @@ class Evaluator:
             found |= {score.name: self._known[function.key, score.name] for score in alive if score not in new}
         return found
 
-    def _kept(self, network: Network, asked: Sequence[Score]) -> dict[str, Measured]:
-        """What the cache holds of a network."""
+    def _kept(self, genotype: Genotype, network: Network, asked: Sequence[Score]) -> dict[str, Measured]:
+        """What the cache holds of an architecture."""
         if self._cache is None:
             return {}
         from fitness.probing.measure import Measured
@@ -195,7 +195,7 @@ class Evaluator:
         started = time.perf_counter()
         found, seconds = {}, 0.0
         for score in filter(_of_ours, asked):
-            known = self._file(score).get(network.key)
+            known = self._file(score).get(self._identity(score, genotype, network))
             if known is not None:
                 seconds += known.seconds
                 found[score.name] = Measured(known.value, known.std, known.reason)
@@ -203,7 +203,12 @@ class Evaluator:
         return found
 
     def _keep(
-        self, network: Network, computed: Sequence[Score], found: Mapping[str, Measured], seconds: float
+        self,
+        genotype: Genotype,
+        network: Network,
+        computed: Sequence[Score],
+        found: Mapping[str, Measured],
+        seconds: float,
     ) -> None:
         if self._cache is None:
             return
@@ -212,7 +217,12 @@ class Evaluator:
             passing = of.reason is not None and "memory" in of.reason  # the next try may have more of it
             if _of_ours(score) and not passing:
                 known = Known(of.value, of.std, of.reason, round(seconds / len(computed), 6))
-                self._file(score).put(network.key, known)
+                self._file(score).put(self._identity(score, genotype, network), known)
+
+    def _identity(self, score: Score, genotype: Genotype, network: Network) -> str:
+        """What a score is kept under: the network, or the genotype where it is made of that."""
+        own = isinstance(score, GenotypeScore) and score.space is not None
+        return self._space.describe(genotype) if own else network.key
 
     def _file(self, score: Score) -> ScoreFile:
         """Where the values of a score are kept: everything that they depend on is in the header."""
@@ -293,8 +303,8 @@ class Evaluator:
 
 
 def _of_ours(score: Score) -> bool:
-    """Whether name, version and a network's key say what a score computes; one's own may change under its name."""
-    return type(score).__module__.startswith("fitness.") and not isinstance(score, GenotypeScore)
+    """Whether name and version say what a score computes; one's own may change under its name."""
+    return type(score).__module__.startswith("fitness.")
 
 
 def _function(network: Network) -> Network:

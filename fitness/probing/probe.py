@@ -62,15 +62,12 @@ class Probe:
         return count
 
     def identity(self, score: Score) -> dict[str, object]:
-        """All of a probe that a score's values depend on, as JSON values: two alike give the same scores.
-
-        Raises:
-            UsageError: See `count`.
-        """
-        count = self.count(score) if score.batch or self.batch or score.published_batch else 0
-        digest = hashlib.sha256(self.images[:count].cpu().contiguous().numpy().tobytes())
+        """All of a probe that a score's values depend on, as JSON values: two alike give the same scores."""
+        count = score.batch or self.batch or score.published_batch
+        loaded = score.loaded(count)
+        digest = hashlib.sha256(self.images[:loaded].cpu().contiguous().numpy().tobytes())
         if score.needs_labels and self.labels is not None:
-            digest.update(self.labels[:count].cpu().numpy().tobytes())
+            digest.update(self.labels[:loaded].cpu().numpy().tobytes())
         return {
             "images": digest.hexdigest(),
             "shape": [count, *self.images.shape[1:]],

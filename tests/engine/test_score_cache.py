@@ -37,7 +37,8 @@ def _drawn(setup: Setup, count: int) -> list[Genotype]:
 
 
 def _scores(setup: Setup, *names: str, count: int = 4, workers: int = 1) -> dict[str, Any]:
-    return scores_of(setup, [setup.fitness(name) for name in names], _drawn(setup, count), workers=workers)
+    asked = [setup.expression(name).scores[0] for name in names]
+    return scores_of(setup, asked, _drawn(setup, count), workers=workers)
 
 
 def test_what_is_known_is_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +74,14 @@ def test_whatever_a_score_depends_on_keeps_its_values_apart(tmp_path: Path, chan
     assert cached == _scores(_setup(tmp_path / "empty", **change), "naswot")["naswot"].values
     if change != {"threads": 2}:  # which may round alike
         assert cached != _scores(_setup(tmp_path), "naswot")["naswot"].values
+
+
+def test_scores_of_genotypes_are_kept_by_genotype(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("te_nas_regions(batch=60)", "te_nas_ntk(batch=6)")  # on thin networks, not on the genotype's own
+    first = _scores(_setup(tmp_path, batch=None), *names)
+    monkeypatch.setattr("fitness.probing.measure.measure", _nobody_measures)
+    again = _scores(_setup(tmp_path, batch=None), *names)
+    assert [again[name].values for name in again] == [first[name].values for name in first]
 
 
 def test_failures_are_kept_with_their_reason(tmp_path: Path) -> None:
@@ -167,6 +176,7 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_the_users_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAS_ENGINE_CACHE", str(tmp_path / "score-cache"))
     assert default_folder() == tmp_path / "score-cache"
     monkeypatch.delenv("NAS_ENGINE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
