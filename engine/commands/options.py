@@ -9,6 +9,7 @@ from math import inf
 from spaces.errors import UnknownName
 
 __all__ = [
+    "add_bounds",
     "add_images",
     "add_objectives",
     "add_problem",
@@ -21,9 +22,11 @@ __all__ = [
 ]
 
 
-def add_problem(parser: argparse.ArgumentParser) -> None:
+def add_problem(parser: argparse.ArgumentParser, space: str = "munas") -> None:
     """Which networks, under which target, and what is known of them."""
-    parser.add_argument("--space", metavar="NAME", help="which networks, options in parentheses (default: munas)")
+    parser.add_argument(
+        "--space", metavar="NAME", help=f"which networks, options in parentheses (default: {space})"
+    )
     parser.add_argument("--input-shape", metavar="HxWxC", help="height, width, channels (default: 32x32x3)")
     parser.add_argument("--classes", type=whole, metavar="N", help="number of classes (default: 10)")
     parser.add_argument("--target", metavar="NAME", help="microcontroller that bounds memory, or none")
@@ -47,6 +50,17 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-seed", type=whole, metavar="N", help="of images and weights (default: 0)")
     parser.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda if there is one)")
     parser.add_argument("--threads", type=whole, metavar="N", help="of torch in each process (default: 1)")
+
+
+def add_bounds(parser: argparse.ArgumentParser) -> None:
+    """`--bound`, repeatable."""
+    parser.add_argument(
+        "--bound",
+        dest="bounds",
+        action="append",
+        metavar="'NAME<=N'",
+        help="reject networks that break it; repeatable",
+    )
 
 
 def add_objectives(parser: argparse.ArgumentParser, purpose: str) -> None:
