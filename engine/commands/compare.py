@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.commands.options import add_images, add_problem, add_simulation, add_workers, given, one_of, whole
+from engine.commands.options import (
+    add_bounds,
+    add_images,
+    add_problem,
+    add_simulation,
+    add_workers,
+    given,
+    one_of,
+    whole,
+)
 from engine.results.tabular import FORMATS
 from spaces.errors import UsageError
 
@@ -21,7 +30,8 @@ _ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
 def add(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("comparison", metavar="DIR", nargs="?", help="show what a comparison in a folder found")
-    add_problem(parser)
+    add_problem(parser, "nats-tss")
+    add_bounds(parser)
     parser.add_argument("--strategies", metavar="S[,S...]", help="how to search (default: random,aging,tpe)")
     parser.add_argument(
         "--fitness", dest="scores", metavar="F[,F...]", help="what each of them pursues (default: trace)"
@@ -105,6 +115,7 @@ def carry_on(plan: Plan, workers: int | None, cluster: str | None, quiet: bool) 
     Raises:
         KeyboardInterrupt: It says how to continue.
     """
+    import os
     import shlex
     from contextlib import closing
 
@@ -118,7 +129,8 @@ def carry_on(plan: Plan, workers: int | None, cluster: str | None, quiet: bool) 
     try:
         with closing(Ticker("runs", quiet)) as ticker:
             cache = ScoreCache(default_folder())
-            carry_out(plan, workers=workers or 1, cluster=cluster, cache=cache, on_finished=ticker)
+            at_once = workers or (os.cpu_count() or 1 if cluster else 1)
+            carry_out(plan, workers=at_once, cluster=cluster, cache=cache, on_finished=ticker)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"; continue with `engine resume {shlex.quote(str(plan.path))}`") from None
 

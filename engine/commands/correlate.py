@@ -15,7 +15,7 @@ _ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Its options."""
-    add_problem(parser)
+    add_problem(parser, "nats-tss")
     parser.add_argument(
         "--fitness",
         dest="scores",

@@ -27,13 +27,7 @@ __all__ = ["add", "call", "search"]
 def add(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     add_problem(parser)
-    parser.add_argument(
-        "--bound",
-        dest="bounds",
-        action="append",
-        metavar="'NAME<=N'",
-        help="reject networks that break it; repeatable",
-    )
+    add_bounds(parser)
     parser.add_argument("--strategy", metavar="NAME", help="how to search, options in parentheses (default: aging)")
     parser.add_argument("--fitness", metavar="EXPR", help="scores and penalties joined by + (default: trace+gdf)")
     add_objectives(parser, "pursue these instead of the fitness")
