@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.commands.options import (
+    add_bounds,
     add_images,
     add_objectives,
     add_problem,
