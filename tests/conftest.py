@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from spaces import SPACES
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Space
+from tests.small import short
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -26,13 +28,18 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+_caches = count()
+
+
 @pytest.fixture(autouse=True)
-def nothing_of_the_users(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tests neither see nor touch the tables that whoever runs them has imported, nor the scores kept."""
-    monkeypatch.setenv("NAS_ENGINE_DATA", str(tmp_path_factory.getbasetemp() / "no-data"))
-    monkeypatch.setenv("NAS_ENGINE_CACHE", str(tmp_path / "score-cache"))
+def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests neither see nor touch the tables that whoever runs them has imported, nor the scores kept.
+
+    Nothing is made for tests that keep none: `tmp_path` looks through the folders of all the tests before.
+    """
+    here = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("NAS_ENGINE_DATA", str(here / "no-data"))
+    monkeypatch.setenv("NAS_ENGINE_CACHE", str(here / "score-caches" / str(next(_caches))))
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -64,7 +71,7 @@ def sss_rows() -> list[dict[str, str]]:
 @pytest.fixture(params=list(SPACES))
 def make_space(request: pytest.FixtureRequest) -> Callable[..., Space]:
     """What makes a space, for every registered one; a fresh space has nothing cached."""
-    return SPACES.load(request.param)  # type: ignore[return-value]
+    return partial(SPACES.load(request.param), **short(request.param))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -79,7 +86,7 @@ def networks() -> Callable[..., list[Network]]:
 
     @cache
     def sample(name: str, count: int, seed: int = 0) -> list[Network]:
-        space, rng = SPACES.create(name, {}), Random(seed)
+        space, rng = SPACES.create(name, short(name)), Random(seed)
         assert isinstance(space, Space)
         return [space.decode(space.sample(rng)) for _ in range(count)]
 

@@ -28,6 +28,7 @@ from spaces.errors import EngineError
 from spaces.network import Network
 from spaces.registry import takes
 from spaces.space import Genotype, Space
+from tests.small import short
 
 Rewrite = Callable[[Network, Random], Network]
 each_fitness = pytest.mark.parametrize("name", list(FITNESS))
@@ -97,7 +98,7 @@ def _parameters(name: str) -> dict[str, inspect.Parameter]:
 
 @pytest.fixture(scope="module", params=list(SPACES))
 def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, rewrite: Rewrite) -> Sample:
-    space, rng = SPACES.create(request.param, {}), Random(0)
+    space, rng = SPACES.create(request.param, short(request.param)), Random(0)
     assert isinstance(space, Space)
     genotypes = [space.sample(rng) for _ in range(100)]
     file = tmp_path_factory.mktemp("table") / "table.csv"
@@ -108,7 +109,8 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         rows.writerows([index, text, rng.uniform(10, 90)] for index, text in enumerate(texts))
     parts = {"column": "accuracy_pct", "table": Table.open(file), "describe": space.describe}
     thin: dict[str, object] = {"channels": 8} if takes(SPACES.load(request.param), "channels") else {}
-    small = SPACES.create(request.param, thin, {"input_shape": (8, 8, 3), "num_classes": 10})
+    image = {"input_shape": (8, 8, 3), "num_classes": 10}
+    small = SPACES.create(request.param, short(request.param) | thin, image)
     assert isinstance(small, Space)
     probed = [Probed(_lowered(small.decode(small.sample(rng))), _probe(small)) for _ in range(2)]
     return Sample(space, small, genotypes, [rewrite(space.decode(g), rng) for g in genotypes], parts, probed)

@@ -23,8 +23,9 @@ WRONG_VALUES = ("no such value", -1, 10**6, None, 1.5, "", [], float("nan"))
 
 
 def _genotypes(space: Space, count: int, seed: int = 0) -> Iterator[Genotype]:
+    """Random members; of a space of large networks, which take longer to build, fewer."""
     rng = Random(seed)
-    for _ in range(count):
+    for _ in range(min(count, max(20, 100 * count // len(space.decode(space.sample(Random(0))))))):
         yield space.sample(rng)
 
 

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,8 @@ import pytest
 
 from engine.cli import main
 from engine.strategies import STRATEGIES
+from spaces.registry import takes
+from tests.small import space_for
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -125,14 +126,17 @@ def tss_table() -> Path:
 
 @pytest.fixture(scope="session")
 def small_run() -> Callable[..., list[str]]:
-    """Arguments of a run of sixty records in which a strategy does more than begin."""
+    """Arguments of a run of sixty records, or of all there are, in which a strategy does more than begin.
 
-    def arguments(strategy: str, *more: str) -> list[str]:
-        options = ["--population=10", "--tournament=3"]
-        taken = signature(STRATEGIES.load(strategy)).parameters  # type: ignore[arg-type]
-        chosen = [option for option in options if option[2:].partition("=")[0] in taken]
-        problem = ["--space=nats-sss", "--bound=params<=250000", "--budget=60", "--open=4", "--seed=3"]
-        return ["run", f"--strategy={strategy}", *problem, *chosen, *more]
+    Of the space given first, if the strategy takes it.
+    """
+
+    def arguments(strategy: str, *more: str, space: str = "nats-sss") -> list[str]:
+        options = {"population": "10", "tournament": "3", "rank": "trace"}
+        factory = STRATEGIES.load(strategy)
+        chosen = [f"--{name}={value}" for name, value in options.items() if takes(factory, name)]
+        problem = [f"--space={space_for(strategy, space, 'nats-sss')}", "--bound=params<=250000"]
+        return ["run", f"--strategy={strategy}", *problem, "--budget=60", "--open=4", "--seed=3", *chosen, *more]
 
     return arguments
 

@@ -130,7 +130,6 @@ def test_a_run_killed_three_times_has_the_records_of_an_uninterrupted_one(
     whole = whole_run(small_run(strategy))
     victim = killed_run(spawn, tmp_path, small_run(strategy), workers, 3, whole)
     assert lines_of(victim.run) == lines_of(whole)
-    assert len(lines_of(whole)) == 60
 
 
 def test_kills_land_at_many_record_counts_and_inside_a_line(
@@ -149,7 +148,7 @@ def test_kills_land_at_many_record_counts_and_inside_a_line(
 def test_a_run_killed_twenty_times_has_the_records_of_an_uninterrupted_one(
     strategy: str, workers: int, spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
-    arguments = small_run(strategy, "--space=munas", "--budget=120")
+    arguments = small_run(strategy, "--budget=120", space="munas")
     whole = whole_run(arguments)
     victim = killed_run(spawn, tmp_path, arguments, workers, 20, whole)
     assert lines_of(victim.run) == lines_of(whole)

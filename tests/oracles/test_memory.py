@@ -103,7 +103,8 @@ def test_planner_and_liveness_on_networks(networks: Networks, name: str) -> None
 def test_arena_is_at_least_the_liveness_bound_and_that_at_least_the_best_order(
     networks: Networks, name: str
 ) -> None:
-    for network in networks(name, 200):
+    sample = networks(name, 200)
+    for network in sample[: 200 if len(sample[0]) < 150 else 5]:  # the best order of more takes 0.1 s to find
         live = figures.peak_live_bytes(network)
         assert figures.peak_ram_bytes(network) >= live
         assert live >= figures.munas_peak_memory(network, input=True) >= figures.munas_peak_memory(network)
