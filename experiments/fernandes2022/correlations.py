@@ -78,7 +78,7 @@ def with_accuracy(pool: Pool, whole: Whole, count: int, resamples: int) -> str:
 
 def among_themselves(pool: Pool, whole: Whole, count: int, resamples: int) -> list[str]:
     """Experiment 3: a row with tau of trace and size, of NAS-WOT and size, of trace and NAS-WOT."""
-    pairs = (("trace", "params"), ("naswot", "params"), ("trace", "naswot"))
+    pairs = (("trace", "params"), ("naswot", "params"), ("naswot", "trace"))  # failures first
     cells = [tau(pool.merits[a][:count], pool.merits[b][:count], resamples) for a, b in pairs]
     everything = kendall_tau_b(whole.figures["n_relu"], whole.figures["params"])
     return [pool.setup.space.name, *cells, f"{everything:.3f}"]

@@ -126,7 +126,7 @@ def speed_up(found: dict[str, Floats]) -> str:
     for name, seconds in sorted(found.items(), key=lambda item: float(item[1].mean())):
         saved = [f"{100 * (1 - seconds.mean() / found[peer].mean()):.2f} %" for peer in (SHIPPED, OURS)]
         lines.append([name, f"{1e3 * seconds.mean():.2f}", *saved])
-    return markdown(lines)
+    return f"{markdown(lines)}\n\nEvery row but those that run a module includes drawing the network."
 
 
 def search_seconds(space: str, expressions: tuple[str, ...], budget: int, runs: int) -> dict[str, Floats]:

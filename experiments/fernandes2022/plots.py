@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from engine.results.pictures import save_picture
 from engine.results.statistics import kendall_tau_b
 from fitness.penalties import PENALTY_NAMES, penalty
+from fitness.trace import BATCH
 
 KB = 1000  # bytes; one a parameter
 TITLES = {"gdf": "Gaussian (GDF)", "hsdf": "hyperbolic secant (HSDF)", "rdf": "Rayleigh (RDF)"}
@@ -25,15 +26,15 @@ def scatter(pool: Pool, count: int, columns: Sequence[str], path: Path) -> None:
         truth = pool.known[column][:count]
         low, bulk, high = np.quantile(truth, [0, 0.05, 1])
         floor = bulk if bulk - low > (high - low) / 2 else low
-        for axes, name in zip(row, ("trace", "naswot"), strict=True):
+        for axes, (name, scale) in zip(row, (("trace", 1e6), ("naswot", 1)), strict=True):
             merits = pool.merits[name][:count]
             finite = np.isfinite(merits)
-            axes.scatter(merits[finite], truth[finite], s=5, alpha=0.35, linewidths=0)
+            axes.scatter(merits[finite] / scale, truth[finite], s=5, alpha=0.35, linewidths=0)
             axes.set_ylim(floor - 0.02 * (high - floor), high + 0.02 * (high - floor))
             axes.set_title(f"{name}, τ {kendall_tau_b(merits, truth):.3f}", fontsize=9)
         hidden = int((truth < floor).sum())
         row[0].set_ylabel(column + (f"\n({hidden} networks lie below)" if hidden else ""), fontsize=8)
-    panels[1][0].set_xlabel("trace, activations per batch of 128")
+    panels[1][0].set_xlabel("trace, million activations per batch of 128")
     panels[1][1].set_xlabel("NAS-WOT, nats")
     figure.suptitle(f"{SPACES[pool.setup.space.name]}, {count:,} random networks", fontsize=10)
     save_picture(figure, path)
@@ -43,7 +44,7 @@ def histograms(pools: Sequence[Pool], count: int, path: Path) -> None:
     """Numbers of ReLU activations of random networks."""
     figure = Figure(figsize=(4 * len(pools) + 0.5, 3.2), layout="constrained")
     for axes, pool in zip(figure.subplots(1, len(pools), squeeze=False)[0], pools, strict=True):
-        axes.hist(pool.values["n_relu"][:count] / 1e3, bins=40)
+        axes.hist(pool.values["trace"][:count] / BATCH / 1e3, bins=40)
         axes.set_title(f"{SPACES[pool.setup.space.name]}, {count:,} random networks", fontsize=9)
         axes.set_xlabel("thousand ReLU activations $N_A$")
         axes.set_ylabel("networks")

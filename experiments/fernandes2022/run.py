@@ -43,7 +43,7 @@ from searches import Method, of_pool
 
 from engine import resume, search
 
-COUNTS, QUICK_COUNTS = (10, 100, 1000), (2, 10)
+COUNTS, QUICK_COUNTS = (10, 100, 1000), (1, 5)
 PENALISED_COUNT = 100
 LIMIT = 200_000  # bytes: the 200 kB that the dissertation's penalties target
 TE_NAS = ("te_nas_ntk", "te_nas_regions")
@@ -52,7 +52,14 @@ TE_NAS = ("te_nas_ntk", "te_nas_regions")
 def options_of() -> argparse.Namespace:
     parser = arguments(__doc__)
     parser.add_argument("--pool", type=int, default=2500, help="random networks of a space with NAS-WOT")
-    parser.add_argument("--epe", type=int, default=1000, help="of these with EPE-NAS; 0 for none")
+    parser.add_argument(
+        "--epe",
+        type=int,
+        nargs=2,
+        default=(1000, 1000),
+        metavar=("TSS", "SSS"),
+        help="of these with EPE-NAS, on either space; 0 for none",
+    )
     parser.add_argument(
         "--te-nas", type=int, default=150, help="of the topology space with TE-NAS's scores; 0 for none"
     )
@@ -63,7 +70,7 @@ def options_of() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.pool = options.sample = 10
-        options.epe, options.te_nas, options.timed, options.runs, options.resamples = 2, 2, 1, 20, 50
+        options.epe, options.te_nas, options.timed, options.runs, options.resamples = (2, 2), 2, 1, 20, 50
     options.sample = min(options.sample, options.pool)
     return options
 
@@ -75,7 +82,7 @@ def te_nas(options: argparse.Namespace, seconds: float) -> Method | None:
         return None
     folder = options.out / f"te-nas-{count}"
     if (folder / "study.json").exists():
-        result = resume(folder, workers=options.workers)
+        result = resume(folder, budget=count, workers=options.workers)
     else:
         data = setup_of(options, TSS).data
         result = search(
@@ -100,7 +107,7 @@ def te_nas(options: argparse.Namespace, seconds: float) -> Method | None:
 def four_experiments(options: argparse.Namespace, space: str) -> tuple[Pool, list[str]]:
     """Prints the tables of one space; its row of experiment 3 is for a table of both."""
     started = time.perf_counter()
-    pool = pool_of(options, space, (*SCORES, "n_relu"), options.pool)
+    pool = pool_of(options, space, SCORES, options.pool)
     whole = whole_of(pool.setup)
     print(f"\n## {SPACES[space].capitalize()}\n\n### 1. Kendall's tau with accuracy\n", flush=True)
     print(with_accuracy(pool, whole, options.sample, options.resamples))
@@ -139,8 +146,8 @@ def methods_of(options: argparse.Namespace, pool: Pool, taken: dict[str, Floats]
         ),
     ]
     methods.append(of_pool(pool, "NAS-WOT", pool.merits["naswot"], float(taken[costs.OURS].mean())))
-    if options.epe:
-        scored = pool_of(options, space, ["epe_nas"], options.epe)
+    if count := options.epe[0 if space == TSS else 1]:
+        scored = pool_of(options, space, ["epe_nas"], count)
         methods.append(of_pool(scored, "EPE-NAS", scored.merits["epe_nas"], float(taken["EPE-NAS"].mean())))
     if space == TSS:
         both = sum(float(taken[name].mean()) for name in ("TE-NAS's NTK", "TE-NAS's regions"))
@@ -167,6 +174,7 @@ def penalised(options: argparse.Namespace, pool: Pool, taken: dict[str, Floats])
 
 def main() -> None:
     options = options_of()
+    options.out = options.out / "fernandes2022"
     options.out.mkdir(parents=True, exist_ok=True)
     given = [space for space in (TSS, SSS) if table_of(options, space) is not None]
     for space in (TSS, SSS):
