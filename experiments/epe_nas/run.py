@@ -66,9 +66,12 @@ def options_of() -> argparse.Namespace:
     parser = arguments(__doc__)
     parser.add_argument("--pool", type=int, default=1000, help="random networks of a space with all scores")
     parser.add_argument("--runs", type=int, default=500, help="random searches for every N")
-    parser.add_argument("--timed", type=int, default=10, help="networks of a space that seconds are measured on")
+    parser.add_argument("--timed", type=int, default=10, help="networks that seconds are measured on; 0 for none")
+    parser.add_argument(
+        "--beside", nargs="*", choices=tuple(NAMES)[1:], default=tuple(NAMES)[1:], help="other scores"
+    )
     options = parser.parse_args()
-    options.scores, options.counts = tuple(NAMES), (10, 100, 500)
+    options.scores, options.counts = (EPE, *options.beside), (10, 100, 500)
     if options.quick:
         options.scores, options.counts = (EPE, V2, "params", "macs"), (3, 6)
         options.pool, options.runs, options.timed = 6, 30, 1
@@ -222,10 +225,11 @@ def main() -> None:
             print(means_of_few(pool, options.counts, options.runs), end="\n\n")
         print(agreement(pool, options.scores))
         print(f"\n{time.perf_counter() - started:.0f} s\n", flush=True)
-    started = time.perf_counter()
-    print(f"## Seconds, {options.timed} random cells, one thread\n")
-    print(seconds(options.timed, warm_up=0 if options.quick else 1))
-    print(f"\n{time.perf_counter() - started:.0f} s")
+    if options.timed:
+        started = time.perf_counter()
+        print(f"## Seconds, {options.timed} random cells, one thread\n")
+        print(seconds(options.timed, warm_up=0 if options.quick else 1))
+        print(f"\n{time.perf_counter() - started:.0f} s")
 
 
 if __name__ == "__main__":
