@@ -86,20 +86,15 @@ class BayesianOptimisation:
         self._model, self._count, self._window = SURROGATES[model], candidates, window
         self._encoding = Encoding(space)
         self._random = RandomSearch(space, objectives, seed)
-        self._asked = self._ok = 0
-        self._seen: set[int] = set()  # hashes of what was asked
+        self._ok = 0
         self._open: dict[int, Genotype] = {}
         self._told: dict[int, tuple[Genotype, float]] = {}  # by number, in the order told; -inf if not ok
         self._members: list[Genotype] | None = None  # of a finite space
 
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
-        candidate = self._improve() if self._ok >= _STARTUP else None
-        if candidate is None:
-            candidate = self._random.ask()
-        else:
-            self._random.adopt(candidate)
-        self._enter(candidate)
+        candidate = self._random.ask_unless(self._improve() if self._ok >= _STARTUP else None)
+        self._open[candidate.number] = candidate.genotype
         return candidate
 
     def tell(self, record: Record) -> None:
@@ -116,16 +111,11 @@ class BayesianOptimisation:
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
         self._random.adopt(candidate)
-        self._enter(candidate)
-
-    def _enter(self, candidate: Candidate) -> None:
-        self._asked += 1
-        self._seen.add(hash(candidate.genotype))
         self._open[candidate.number] = candidate.genotype
 
     def _improve(self) -> Candidate | None:
         """The candidate with the largest expected improvement; None if there is no new one."""
-        rng = stream(self._seed, self._asked)
+        rng = stream(self._seed, self._random.asked)
         listed = self._space.size is not None and self._space.size <= _LISTED
         proposals = self._listed(rng) if listed else self._drawn(rng)
         if not proposals:
@@ -140,7 +130,7 @@ class BayesianOptimisation:
         mean, deviation = self._model(known, np.concatenate([values, lies]), asked, rng.getrandbits(32))
         gain = expected_improvement(mean, deviation, float(values.max()))
         genotype, parent = proposals[int(np.argmax(gain))]
-        return Candidate(self._asked, genotype, parent)
+        return Candidate(self._random.asked, genotype, parent)
 
     def _listed(self, rng: Random) -> list[tuple[Genotype, int | None]]:
         """New candidates of a finite space, neighbours with the number of whose they are."""
@@ -149,7 +139,7 @@ class BayesianOptimisation:
             self._hashes = np.array([hash(genotype) for genotype in self._members])
             self._names = list(dict.fromkeys(name for genotype in self._members for name in genotype))
             self._codes = self._encoding.codes(self._members, self._names)
-        fresh = np.flatnonzero(~np.isin(self._hashes, np.fromiter(self._seen, np.int64)))
+        fresh = np.flatnonzero(~np.isin(self._hashes, np.fromiter(self._random.fingerprints, np.int64)))
         near: dict[int, int] = {}
         for number in self._best(_BEST):
             code = self._encoding.codes([self._told[number][0]], self._names)
@@ -167,7 +157,7 @@ class BayesianOptimisation:
             parent = best[place % len(best)]
             drawn.append((self._space.mutate(self._told[parent][0], rng), parent))
         drawn += [(self._space.sample(rng), None) for _ in range(self._count - len(drawn))]
-        return [(genotype, parent) for genotype, parent in drawn if hash(genotype) not in self._seen]
+        return [(genotype, parent) for genotype, parent in drawn if hash(genotype) not in self._random.fingerprints]
 
     def _best(self, count: int) -> list[int]:
         """Numbers of the best that were told, the earlier of equals first."""

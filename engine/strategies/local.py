@@ -70,8 +70,6 @@ class LocalSearch:
         self._space, self._objectives, self._seed = space, objectives, seed
         self._starts, self._neighbours, self._greedy = starts, neighbours, move == "first"
         self._random = RandomSearch(space, objectives, seed)
-        self._asked = 0
-        self._seen: set[int] = set()  # hashes of what was asked
         self._started: list[_Place] = []  # what the next climb may start from
         self._centre: _Place | None = None  # where the climb is
         self._best: _Place | None = None  # of the climb
@@ -83,12 +81,8 @@ class LocalSearch:
 
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
-        rng = stream(self._seed, self._asked)
-        candidate = self._step(rng)
-        if candidate is None:
-            candidate = self._random.ask()
-        else:
-            self._random.adopt(candidate)
+        rng = stream(self._seed, self._random.asked)
+        candidate = self._random.ask_unless(self._step(rng))
         self._enter(candidate)
         return candidate
 
@@ -113,27 +107,29 @@ class LocalSearch:
             if place is not None and self._tried[place.number] < self._neighbours:
                 genotype = self._listed(place, rng) if self._space.size is not None else self._moved(place, rng)
                 if genotype is not None:
-                    return Candidate(self._asked, genotype, place.number)
+                    return Candidate(self._random.asked, genotype, place.number)
         return None
 
     def _listed(self, place: _Place, rng: Random) -> Genotype | None:
         number, left = self._left
         if number != place.number:
-            left = [each for each in self._space.neighbours(place.genotype) if hash(each) not in self._seen]
+            left = [
+                each
+                for each in self._space.neighbours(place.genotype)
+                if hash(each) not in self._random.fingerprints
+            ]
             self._left = place.number, left
         return left[int(rng.random() * len(left))] if left else None
 
     def _moved(self, place: _Place, rng: Random) -> Genotype | None:
         for _ in range(_TRIES):
             genotype = self._space.mutate(place.genotype, rng)
-            if hash(genotype) not in self._seen:
+            if hash(genotype) not in self._random.fingerprints:
                 return genotype
         return None
 
     def _enter(self, candidate: Candidate) -> None:
         """Note what was asked; that it is no neighbour of the centre says that those are used up."""
-        self._asked += 1
-        self._seen.add(hash(candidate.genotype))
         if candidate.genotype in self._left[1]:
             self._left[1].remove(candidate.genotype)
         if self._centre is None:

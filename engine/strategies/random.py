@@ -24,20 +24,35 @@ class RandomSearch:
         space: What to draw from.
         objectives: Not used; part of the contract.
         seed: Of the run.
+
+    Attributes:
+        asked: How many candidates were asked or adopted.
+        fingerprints: Hashes of their genotypes.
     """
 
     max_objectives: int | None = None
 
     def __init__(self, space: Space, objectives: Objectives, seed: int) -> None:
         self._space, self._seed = space, seed
-        self._asked = 0
-        self._seen: set[int] = set()
+        self.asked = 0
+        self.fingerprints: set[int] = set()
         self._unseen: list[Genotype] | None = None  # once drawing no longer pays
 
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
-        rng = stream(self._seed, self._asked)
-        candidate = Candidate(self._asked, self._draw(rng) or self._pick(rng))
+        rng = stream(self._seed, self.asked)
+        candidate = Candidate(self.asked, self._draw(rng) or self._pick(rng))
+        self.adopt(candidate)
+        return candidate
+
+    def ask_unless(self, candidate: Candidate | None) -> Candidate:
+        """Take a candidate that another strategy has thought of for asked; draw one if it has none.
+
+        Raises:
+            Exhausted: There is none to draw.
+        """
+        if candidate is None:
+            return self.ask()
         self.adopt(candidate)
         return candidate
 
@@ -46,18 +61,18 @@ class RandomSearch:
 
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
-        self._seen.add(_fingerprint(candidate.genotype))
+        self.fingerprints.add(_fingerprint(candidate.genotype))
         if self._unseen is not None and candidate.genotype in self._unseen:
             self._unseen.remove(candidate.genotype)
-        self._asked += 1
+        self.asked += 1
 
     def _draw(self, rng: Random) -> Genotype | None:
         """A genotype that is new, while there is a fair chance to hit one."""
         size = self._space.size
-        if size is None or len(self._seen) < _LISTED * size:
+        if size is None or len(self.fingerprints) < _LISTED * size:
             for _ in range(_PATIENCE):
                 genotype = self._space.sample(rng)
-                if _fingerprint(genotype) not in self._seen:
+                if _fingerprint(genotype) not in self.fingerprints:
                     return genotype
         return None
 
@@ -65,7 +80,7 @@ class RandomSearch:
         """One of the genotypes that are left, in the order of the space's list."""
         if self._unseen is None:
             listed = self._space.enumerate() if self._space.size is not None else ()
-            self._unseen = [genotype for genotype in listed if _fingerprint(genotype) not in self._seen]
+            self._unseen = [genotype for genotype in listed if _fingerprint(genotype) not in self.fingerprints]
         if not self._unseen:
             raise Exhausted
         return self._unseen[int(rng.random() * len(self._unseen))]

@@ -68,21 +68,14 @@ class TreeParzen:
         self._space, self._objectives, self._seed = space, objectives, seed
         self._window, self._redrawn = window, redrawn
         self._random = RandomSearch(space, objectives, seed)
-        self._asked = self._ok = 0
-        self._seen: set[int] = set()  # hashes of what was asked
+        self._ok = 0
         self._shown: dict[int, tuple[Genotype, _Merits]] = {}  # by number, in the order told
         self._study: Study | None = None
         self._distributions: dict[str, BaseDistribution] = {}  # a choice's domain depends on its name only
 
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
-        candidate = self._estimate() if self._ok >= _STARTUP else None
-        if candidate is None:
-            candidate = self._random.ask()
-        else:
-            self._random.adopt(candidate)
-        self._enter(candidate)
-        return candidate
+        return self._random.ask_unless(self._estimate() if self._ok >= _STARTUP else None)
 
     def tell(self, record: Record) -> None:
         """See `Strategy.tell`."""
@@ -98,15 +91,10 @@ class TreeParzen:
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
         self._random.adopt(candidate)
-        self._enter(candidate)
-
-    def _enter(self, candidate: Candidate) -> None:
-        self._asked += 1
-        self._seen.add(hash(candidate.genotype))
 
     def _estimate(self) -> Candidate | None:
         """What TPE suggests; None if it keeps suggesting what was asked before."""
-        rng = stream(self._seed, self._asked)
+        rng = stream(self._seed, self._random.asked)
         study = self._study = self._study or self._materialise()
         good, common = self._best(-(-len(self._shown) // _TENTH)), self._common()
         for _ in range(_TRIES):
@@ -118,8 +106,8 @@ class TreeParzen:
             trial = study.ask()
             genotype = self._space.record(partial(self._suggest, trial, kept))
             study.tell(trial, state=TrialState.FAIL)  # to TPE it never was; what is told is added whole
-            if hash(genotype) not in self._seen:
-                return Candidate(self._asked, genotype, parent if kept else None)
+            if hash(genotype) not in self._random.fingerprints:
+                return Candidate(self._random.asked, genotype, parent if kept else None)
         return None
 
     def _suggest(self, trial: optuna.Trial, kept: dict[str, Value], name: str, domain: Domain, /) -> Value:
