@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from engine.commands.options import (
     add_bounds,
+    add_format,
     add_images,
     add_problem,
     add_simulation,
     add_workers,
     given,
-    one_of,
     whole,
 )
 from engine.results.tabular import FORMATS
@@ -50,14 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder of the comparison (default: a new one under runs/)")
     add_images(parser)
     add_workers(parser)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        "--format",
-        type=one_of("format", FORMATS),
-        metavar="|".join(FORMATS),
-        help="of the comparison (default: table, or --file's ending)",
-    )
-    form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    add_format(parser, FORMATS, "--file")
     parser.add_argument("--file", metavar="FILE", help="write the comparison to a file")
     parser.add_argument("--plot", metavar="FILE", help="draw curves of the best found so far, PNG or SVG")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")

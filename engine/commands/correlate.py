@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.commands.options import add_images, add_problem, given, one_of, whole
+from engine.commands.options import add_format, add_images, add_problem, given, whole
 from engine.results.tabular import FORMATS
 from spaces.errors import UsageError
 
@@ -42,14 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_images(parser)
     parser.add_argument("--workers", type=whole, metavar="N", help="processes that evaluate (default: 1)")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        "--format",
-        type=one_of("format", FORMATS),
-        metavar="|".join(FORMATS),
-        help="default: table, or --out's ending",
-    )
-    form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    add_format(parser, FORMATS, "--out")
     parser.add_argument("--out", dest="file", metavar="FILE", help="write to a file instead of standard output")
     parser.add_argument("--plot", metavar="FILE", help="draw a scatter plot of every score, PNG or SVG")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")

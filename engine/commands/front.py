@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.commands.options import add_objectives, one_of
+from engine.commands.options import add_format, add_objectives
 from spaces.errors import UsageError
 
 __all__ = ["add", "call"]
@@ -16,14 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("run", metavar="DIR", help="run folder")
     add_objectives(parser, "over these recorded scores (default: the run's scores against its sizes)")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        "--format",
-        type=one_of("format", _FORMATS),
-        metavar="|".join(_FORMATS),
-        help="default: table, or --out's ending",
-    )
-    form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    add_format(parser, _FORMATS, "--out")
     parser.add_argument("--out", metavar="FILE", help="write to a file instead of standard output")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
 from spaces.errors import UnknownName
 
 __all__ = [
     "add_bounds",
+    "add_format",
     "add_images",
     "add_objectives",
     "add_problem",
@@ -61,6 +62,18 @@ def add_bounds(parser: argparse.ArgumentParser) -> None:
         metavar="'NAME<=N'",
         help="reject networks that break it; repeatable",
     )
+
+
+def add_format(parser: argparse.ArgumentParser, formats: Sequence[str], file: str) -> None:
+    """`--format` and `--json`, one of which says how a result is shown; the ending of option `file` does else."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format",
+        type=one_of("format", formats),
+        metavar="|".join(formats),
+        help=f"default: {formats[0]}, or the ending of {file}",
+    )
+    form.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
 
 
 def add_objectives(parser: argparse.ArgumentParser, purpose: str) -> None:
