@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import optuna
@@ -22,28 +21,13 @@ from spaces.errors import UsageError
 from spaces.layers import Dense
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Choice, Choose, Flag, Genotype, Integer, Space, Value
+from tests.engine.toys import make
 
 WINDOW = 24  # forgets, and makes its study again, about every eighth record
 
 
-class _Score:
-    """A fitness that nobody calls: the tests write its values into the records."""
-
-    direction, unit, needs = "max", "", "genotype"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, subject: Any) -> float:
-        raise AssertionError
-
-
-def _make(name: str, options: Mapping[str, object]) -> _Score:
-    return _Score(name)
-
-
 def _objectives(*names: str) -> Objectives:
-    return Objectives(tuple(Objective(Expression(name, _make), "max") for name in names))  # type: ignore[arg-type]
+    return Objectives(tuple(Objective(Expression(name, make), "max") for name in names))
 
 
 class _Even:
