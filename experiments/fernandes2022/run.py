@@ -118,7 +118,7 @@ def four_experiments(options: argparse.Namespace, space: str) -> tuple[Pool, lis
     print(
         searches.searched(space, methods_of(options, pool, taken, whole), counts, options.runs, whole), flush=True
     )
-    print(f"\n{searches.published(space)}\n\n### 4. Penalised search, N = {PENALISED_COUNT}\n", flush=True)
+    print(f"\n{searches.published(space)}\n\n### 4. Penalised search, N = {min(PENALISED_COUNT, options.pool)}\n")
     print(penalised(options, pool, taken), flush=True)
     plots.scatter(
         pool, options.sample, [m for m in METRICS[space] if "valid" in m], options.out / f"scatter-{space}.png"
