@@ -4,7 +4,7 @@
 
 Fernandes: Efficient Trainingless Metric for Performance Evaluation in the Context of Neural Architecture Search,
 UFSC 2022. Prints the tables of RESULTS.md; plots go to `--out`. Scores of weights come from the user's score cache
-where it has them; those of TE-NAS, which it never has, are a run of the engine under `--out`.
+where it has them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import sys
 import time
 from functools import partial
-from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +33,11 @@ from common import (
     best_of_random,
     markdown,
     pool_of,
-    setup_of,
     table_of,
     tell,
 )
 from correlations import SCORES, Whole, among_themselves, levels, whole_of, with_accuracy
 from searches import Method, of_pool
-
-from engine import resume, search
 
 COUNTS, QUICK_COUNTS = (10, 100, 1000), (1, 5)
 PENALISED_COUNT = 100
@@ -76,32 +72,13 @@ def options_of() -> argparse.Namespace:
 
 
 def te_nas(options: argparse.Namespace, seconds: float) -> Method | None:
-    """TE-NAS's rank sum of its two scores, on a few networks; a run that goes on where it was."""
+    """TE-NAS's rank sum of its two scores, on a few networks."""
     count = options.te_nas
     if not count:
         return None
-    folder = options.out / f"te-nas-{count}"
-    if (folder / "study.json").exists():
-        result = resume(folder, budget=count, workers=options.workers)
-    else:
-        data = setup_of(options, TSS).data
-        result = search(
-            TSS,
-            "random",
-            objectives=TE_NAS,
-            target="none",
-            budget=count,
-            workers=options.workers,
-            data=data,
-            out=folder,
-        )
-    setup = setup_of(options, TSS)
-    rows = [setup.table.index_of(setup.space.describe(record.genotype)) for record in result.records]
-    known = {column: np.array(setup.table.column(column))[rows] for column in METRICS[TSS]}
-    kappa = np.array([-record.scores.get(TE_NAS[0], inf) for record in result.records])
-    regions = np.array([record.scores.get(TE_NAS[1], -inf) for record in result.records])
-    nothing = np.full(count, np.nan)
-    return Method("TE-NAS's rank sum", searches.rank_sum_winners([kappa, regions]), known, nothing, count, seconds)
+    pool = pool_of(options, TSS, TE_NAS, count)
+    winners = searches.rank_sum_winners([pool.merits[name] for name in TE_NAS])
+    return Method("TE-NAS's rank sum", winners, pool.known, np.full(count, np.nan), count, seconds)
 
 
 def four_experiments(options: argparse.Namespace, space: str) -> tuple[Pool, list[str]]:
