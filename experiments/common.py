@@ -160,36 +160,20 @@ def reference_rows(options: argparse.Namespace, space: str, columns: Sequence[st
     config = setup_of(options, space).config
     plan = Plan(options.out, config, (space,), ("random",), ("params",), tuple(columns), 1)
     return [
-        (found.name, [_with_spread(found.values[column], found.spread[column]) for column in columns])
+        (found.name, [with_deviation(found.values[column], found.spread[column]) for column in columns])
         for found in references(plan, space)
     ]
 
 
-def _with_spread(value: float, deviation: float) -> str:
-    return f"{value:.2f}" if isnan(deviation) else f"{value:.2f} ± {deviation:.2f}"
-
-
-def error_of_pool(merits: Floats, known: Floats, count: int, resamples: int = 200, seed: int = 0) -> float:
-    """Standard error, from the choice of the pool, of what the best of `count` networks has on average.
-
-    Searches among one pool share their winners, so their own deviation does not show it. Bootstrap over the pool's
-    networks; the mean over all searches of one is exact: the k-th best wins where it is drawn and none before it.
-    """
-    size = len(merits)
-    rest = np.arange(size, 1, -1)  # networks left when those before the k-th are not drawn
-    wins = count / size * np.cumprod(np.concatenate([[1.0], np.maximum(rest - count, 0) / (rest - 1)]))
-    rng = np.random.default_rng(seed)
-    means = []
-    for _ in range(resamples):
-        again = rng.integers(size, size=size)
-        means.append(known[again[np.argsort(-merits[again], kind="stable")]] @ wins)
-    return float(np.std(means, ddof=1))
-
-
 def spread(values: Floats, digits: int = 2) -> str:
-    """Mean ± standard deviation."""
+    """Mean ± standard deviation, if there is one."""
     mean, std = mean_std(values)
-    return f"{mean:.{digits}f} ± {std:.{digits}f}"
+    return with_deviation(mean, std, digits)
+
+
+def with_deviation(mean: float, deviation: float, digits: int = 2) -> str:
+    """As text; a deviation that is not known is left out."""
+    return f"{mean:.{digits}f}" + ("" if isnan(deviation) else f" ± {deviation:.{digits}f}")
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -13,13 +13,27 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import ANCHORS, METRICS, SPACES, SSS, TSS, arguments, markdown, setup_of, spread, table_of, tell
+from common import (
+    ANCHORS,
+    METRICS,
+    SPACES,
+    SSS,
+    TSS,
+    arguments,
+    markdown,
+    pool_of,
+    setup_of,
+    spread,
+    table_of,
+    tell,
+)
 
 from engine.comparison import Comparison, Plan, carry_out, compared
 from engine.comparison.outcome import SpaceComparison
@@ -51,10 +65,11 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=100, help="their records")
     parser.add_argument("--naswot-runs", type=int, default=3, help="seeds with NAS-WOT")
     parser.add_argument("--naswot-budget", type=int, default=100, help="their records")
+    parser.add_argument("--pool", type=int, default=2500, help="random networks of a space with NAS-WOT")
     parser.add_argument("--trained-runs", type=int, default=25, help="seeds with looked-up accuracies")
     options = parser.parse_args()
     if options.quick:
-        options.runs, options.budget = 2, 12
+        options.runs, options.budget, options.pool = 2, 12, 4
         options.naswot_runs, options.naswot_budget, options.trained_runs = 1, 4, 2
     return options
 
@@ -86,18 +101,22 @@ def comparison(
     return compared(plan)
 
 
-def shown(found: Comparison, options: argparse.Namespace, title: str, *, drawn: bool = True) -> None:
+def shown(found: Comparison, options: argparse.Namespace, title: str) -> None:
     """Tables of a comparison on standard output, its curves as a picture."""
     print(f"\n## {title}\n")
     print("\n".join(f"    {line}".rstrip() for line in format_comparison(found, "table").splitlines()))
     if found.plan.base.simulated_seconds is None:
         for space in found.spaces:
             print(f"\n{space.main} of the best by the score after so many records:\n\n{at_records(space)}")
-    if drawn:
-        picture = options.out / f"{found.plan.path.name}.png"
-        draw_comparison(found, picture)
-        tell(f"curves in {picture}")
     sys.stdout.flush()
+    picture = options.out / f"{found.plan.path.name}.png"
+    draw_comparison(replace(found, spaces=tuple(map(without_list, found.spaces))), picture)
+    tell(f"curves in {picture}")
+
+
+def without_list(space: SpaceComparison) -> SpaceComparison:
+    """For a picture: the list starts far below, in whose scale nothing else can be told apart."""
+    return replace(space, rows=tuple(row for row in space.rows if row.method.strategy != "exhaustive"))
 
 
 def at_records(space: SpaceComparison) -> str:
@@ -128,6 +147,17 @@ def largest_first(options: argparse.Namespace, seconds: float) -> str:
             lines.append([str(number), f"{spent:,.0f}", *cells])
         if spent >= seconds:
             break
+    return markdown(lines)
+
+
+def summits(options: argparse.Namespace, space: str) -> str:
+    """Where a search with NAS-WOT is bound for: the best by it of many random networks."""
+    pool = pool_of(options, space, ["naswot"], options.pool)
+    order = np.argsort(-pool.merits["naswot"], kind="stable")
+    lines = [["of random networks", "by NAS-WOT", *JUDGED[space]]]
+    for count in (1, 10, 100):
+        cells = [spread(pool.known[column][order[:count]]) for column in JUDGED[space]]
+        lines.append([f"{len(order):,}", f"the best {count}", *cells])
     return markdown(lines)
 
 
@@ -191,6 +221,7 @@ def main() -> None:
             options, "naswot", [space], strategies, ["naswot"], options.naswot_runs, budget=options.naswot_budget
         )
         shown(found, options, f"NAS-WOT, {SPACES[space]}")
+        print(f"\n{summits(options, space)}", flush=True)
     for space in spaces:
         print(f"\n## Published, {SPACES[space]}\n\n{markdown([['', 'seconds', *JUDGED[space]], *ANCHORS[space]])}")
 

@@ -78,7 +78,7 @@ def row_of(name: str, results: list[Result], values: list[list[float]]) -> list[
     """A line of the table."""
     seconds = np.mean([sum(record.seconds for record in result.records) for result in results])
     records = len(results[0].records)
-    cells = [spread(np.array(each)) if len(each) > 1 else f"{each[0]:.2f}" for each in values]
+    cells = [spread(np.array(each)) for each in values]
     return [name, str(len(results)), str(records), f"{seconds:.1f}", *cells]
 
 
