@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.config import RunConfig
 from engine.evaluation import Evaluator
 from engine.objectives import Bound, Objective, Objectives, check_bounds, split_bound, split_direction
+from engine.preparation import Clock, sample_scores
 from engine.records import Record
 from engine.score_cache import ScoreCache, scores_of
 from engine.strategies import STRATEGIES
@@ -23,7 +24,6 @@ from fitness.data import check_source
 from fitness.expression import Expression, Term, parse
 from fitness.penalties import PENALTY_NAMES
 from fitness.probing.source import ProbeSource, usable_device
-from fitness.reference import SAMPLE, SEED
 from fitness.scores.base import Score
 from spaces import SPACES
 from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
@@ -47,6 +47,7 @@ class Setup:
         own_strategy: Used instead of the registered strategy.
         own_scores: Fitness objects that expressions may name, before registered ones.
         cache: Where scores of modules are kept between runs.
+        clock: Adds up what is computed besides the records.
     """
 
     config: RunConfig
@@ -54,6 +55,7 @@ class Setup:
     own_strategy: StrategyFactory | None = None
     own_scores: tuple[Fitness, ...] = ()
     cache: ScoreCache | None = None
+    clock: Clock = field(default_factory=Clock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names: list[str] = []
@@ -68,14 +70,15 @@ class Setup:
     @cached_property
     def space(self) -> Space:
         """What is searched: the space, or its supernets for a strategy that relaxes."""
+        plain = self._plain_space
         if not getattr(self.strategy_factory, "relaxes", False):
-            return self._plain_space
-        if not hasattr(self._plain_space, "relaxed"):
+            return plain
+        if not hasattr(plain, "relaxed"):
             raise UsageError(
-                f"strategy {self.config.strategy!r} searches supernets, which space {self._plain_space.name!r} "
+                f"strategy {self.config.strategy!r} searches supernets, which space {plain.name!r} "
                 f"does not offer; expected one of {', '.join(spaces_that_offer('relaxed'))}"
             )
-        return self._plain_space.relaxed()  # type: ignore[no-any-return]
+        return plain.relaxed()  # type: ignore[no-any-return]
 
     @cached_property
     def _plain_space(self) -> Space:
@@ -453,25 +456,3 @@ def checked_fitness(what: str, made: object) -> Fitness:
             got = getattr(fitness, member)
             raise UsageError(f"{what}: {member} is {got!r:.80}; expected {' or '.join(map(repr, allowed))}")
     return fitness  # type: ignore[no-any-return]
-
-
-def sample_scores(setup: Setup, scores: Sequence[Fitness]) -> dict[str, list[float]]:
-    """Raw scores of 256 random networks, always the same ones for one space; what fails is left out.
-
-    Raises:
-        RunError: All networks fail; says why the first one did.
-    """
-    if not scores:
-        return {}
-    rng = Random(SEED)
-    genotypes = [setup.space.sample(rng) for _ in range(SAMPLE)]
-    samples: dict[str, list[float]] = {}
-    together = [score for score in scores if isinstance(score, Score)]
-    for group in ([together] if together else []) + [[score] for score in scores if score not in together]:
-        evaluate = setup.evaluator_of(group)
-        outcomes = [evaluate(genotype) for genotype in genotypes]
-        for score in group:
-            samples[score.name] = [o.scores[score.name] for o in outcomes if score.name in o.scores]
-            if not samples[score.name]:
-                raise RunError(f"none of the {SAMPLE} reference networks has a score: {outcomes[0].reason}")
-    return samples

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from random import Random
+
+import pytest
 
 from engine.config import RunConfig
 from engine.setup import Setup
@@ -10,6 +13,7 @@ from engine.strategies import STRATEGIES
 from spaces import SPACES
 from spaces.errors import UsageError
 from spaces.registry import takes
+from spaces.space import Space
 
 
 def short(space: str) -> dict[str, object]:
@@ -21,6 +25,17 @@ def short_name(space: str) -> str:
     """The same as a command line names it: `nds-darts(depth=4)`."""
     options = ", ".join(f"{name}={value}" for name, value in short(space).items())
     return f"{space}({options})" if options else space
+
+
+def each_build() -> list[object]:
+    """Every space as a parameter; of those that share a `build`, all but the one of the fewest nodes are slow."""
+    spaces = {name: SPACES.create(name, short(name)) for name in SPACES}
+    assert all(isinstance(space, Space) for space in spaces.values())
+    first: dict[object, str] = {}
+    for name in sorted(spaces, key=lambda name: len(spaces[name].decode(spaces[name].sample(Random(0))))):
+        first.setdefault(type(spaces[name]).build, name)
+    kept = set(first.values())
+    return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in spaces]
 
 
 def relaxes(strategy: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from engine.commands.options import add_running, seconds, whole
 from engine.commands.run import search
@@ -29,7 +30,7 @@ def call(options: argparse.Namespace) -> str:
 
     from engine.comparison.plan import FILE
 
-    if (Path(options.run) / FILE).exists():
+    if os.path.isfile(os.path.join(options.run, FILE)):  # any text may be asked about, as pathlib's may not
         return _comparison(options)
     from engine.api import go_on, reopen
     from engine.results.output import tell

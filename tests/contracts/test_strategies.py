@@ -23,12 +23,11 @@ from engine.records import Candidate, Record
 from engine.setup import Setup
 from engine.strategies import STRATEGIES
 from engine.strategies.base import Strategy, Waiting
-from spaces import SPACES
 from spaces.errors import UsageError
 from spaces.layers import Dense
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Choose, Integer, Space
-from tests.small import deterministic, refused, relaxes, short_name, space_for
+from tests.small import deterministic, each_build, refused, relaxes, short_name, space_for
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"population": 6, "tournament": 3, "rank": "trace"}  # so that children are made early, and soon
@@ -36,7 +35,7 @@ QUICK = {"candidates": 40, "starts": 4}  # given like the above to whoever takes
 Answer = Callable[[Record], Record]
 
 each_strategy = pytest.mark.parametrize("strategy", list(STRATEGIES))
-each_space = pytest.mark.parametrize("space", list(SPACES))
+each_space = pytest.mark.parametrize("space", each_build())
 
 
 def _taken(strategy: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ TABLE = "index,arch_str,accuracy_pct\n0,8:8:8:8:8,50\n1,8:8:8:8:16,60\n"
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("rnu", "unknown command 'rnu'; did you mean 'run'? known: front, list, resume, run, score"),
+        ("rnu", "unknown command 'rnu'; did you mean 'run'? known: compare, correlate, front, "),
         ("--bogus", "unknown option '--bogus'"),
         ("run --bugdet 5", "unknown option '--bugdet'; did you mean '--budget'?"),
         ("run --budge 5", "unknown option '--budge'; did you mean '--budget'?"),

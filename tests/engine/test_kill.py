@@ -122,8 +122,7 @@ def killed_run(spawn: Spawn, folder: Path, arguments: list[str], workers: int, k
     return victim
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("strategy", list(STRATEGIES))
+@pytest.mark.parametrize(("strategy", "workers"), [("aging", 2), *((strategy, 1) for strategy in STRATEGIES)])
 def test_a_run_killed_three_times_has_the_records_of_an_uninterrupted_one(
     strategy: str, workers: int, spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
