@@ -27,7 +27,6 @@ COLUMNS: Final = (
 percent; parameters and operations as published (the latter count more than the multiply-accumulates of `macs`)."""
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
-_COMMA: Final = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 
 
 def _ignore(done: int, total: int) -> None: ...
@@ -55,20 +54,23 @@ def read_records(path: Path, space: NdsSpace, progress: Callable[[int, int], Non
         )
     text = _read_text(path)
     decoder = json.JSONDecoder()
-    position, number = _behind(_SPACE, text, 0), 0
-    if text[position : position + 1] != "[":
+    number, position, mark = 0, *_mark(text, 0)
+    if mark != "[":
         raise _damaged(path, number, f"not in a list, the file begins with {text[:20]!r}")
-    position = _behind(_SPACE, text, position + 1)
-    while text[position : position + 1] != "]":
+    while mark != "]":
+        position = _behind_space(text, position)
         try:
             record, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
             raise _damaged(path, number, f"no JSON ({error})") from error
+        position, mark = _mark(text, position)
+        if mark not in (",", "]"):
+            raise _damaged(path, number, f"{mark!r} behind it instead of a comma or the end of the list")
         yield _row(path, number, record, space)
-        position, number = _behind(_COMMA, text, position), number + 1
+        number += 1
         progress(position, len(text))
-    if not number:
-        raise _damaged(path, number, "missing, the list is empty")
+    if _behind_space(text, position) != len(text):
+        raise _damaged(path, number, f"{text[position : position + 20]!r} behind the end of the list")
 
 
 def _row(path: Path, number: int, record: object, space: NdsSpace) -> Row:
@@ -97,8 +99,8 @@ def _curve(path: Path, number: int, record: Mapping[str, object], key: str) -> l
 
 def _number(path: Path, number: int, record: Mapping[str, object], key: str) -> float:
     value = record.get(key)
-    if not _is_number(value):
-        raise _damaged(path, number, f"{key} is {str(value)[:80]}, not a number")
+    if not _is_number(value) or value <= 0:
+        raise _damaged(path, number, f"{key} is {str(value)[:80]}, not a positive number")
     return float(value)
 
 
@@ -106,8 +108,14 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18  # nan is not
 
 
-def _behind(pattern: re.Pattern[str], text: str, position: int) -> int:
-    match = pattern.match(text, position)
+def _mark(text: str, position: int) -> tuple[int, str]:
+    """The next mark that is no white space, "" at the end of the text, and the position behind it."""
+    position = _behind_space(text, position)
+    return position + 1, text[position : position + 1]
+
+
+def _behind_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
     return match.end() if match else position
 
 

@@ -77,11 +77,36 @@ def test_rows_before_a_damage_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[{0} {1}]", "record 0: '{' behind it instead of a comma"),
+        ("[{0},,{1}]", "record 1: no JSON"),
+        ("[{0},]", "record 1: no JSON"),
+        ("[,{0}]", "record 0: no JSON"),
+        ("[{0},{1}", "record 1: '' behind it instead of a comma or the end"),
+        ("[{0}] garbage", "record 1: ' garbage' behind the end of the list"),
+        ("[{0}][{1}]", "record 1: .* behind the end of the list"),
+    ],
+)
+def test_what_is_not_one_list_of_records_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    for seed in (0, 1):
+        text = text.replace(f"{{{seed}}}", json.dumps(_record(seed)))
+    with pytest.raises(RunError, match=rf"DARTS\.json, {message}"):
+        list(read_records(_written(tmp_path, text), OPEN))
+
+
+def test_white_space_may_stand_anywhere(tmp_path: Path) -> None:
+    texts = [json.dumps(_record(seed), indent=1) for seed in (0, 1)]
+    path = _written(tmp_path, "\n [ " + " \r\n\t, ".join(texts) + " \n] \n")
+    assert len(list(read_records(path, OPEN))) == 2
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "record 0: not in a list"),
         ("{}", "record 0: not in a list"),
-        ("[]", "record 0: missing"),
+        ("[]", "record 0: no JSON"),
         ("[", "record 0: no JSON"),
         ("[" * 100_000, "record 0: no JSON"),
         ("[" + "9" * 5_000 + "]", "record 0: no JSON"),
@@ -101,7 +126,8 @@ def test_other_files_are_refused(tmp_path: Path, content: object, message: str) 
     [
         *(({"test_ep_top1": []}, "test_ep_top1 is"), ({"test_ep_top1": [1, "2"]}, "test_ep_top1 is")),
         *(({"train_ep_top1": None}, "train_ep_top1 is None"), ({"test_ep_top1": [101.0]}, "not errors in percent")),
-        *(({"params": True}, "params is True"), ({"flops": float("nan")}, "flops is nan, not a number")),
+        *(({"params": True}, "params is True"), ({"flops": float("nan")}, "flops is nan, not a positive number")),
+        *(({"params": -5}, "params is -5, not a positive number"), ({"flops": 0}, "flops is 0")),
         *(({"params": 10**400}, "params is 1000"), ({"net": None}, "no network of cells")),
     ],
 )
