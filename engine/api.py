@@ -18,7 +18,7 @@ from engine.run_folder import RunFolder
 from engine.setup import Setup, StrategyFactory, checked_fitness
 from engine.study import Study, nothing_feasible
 from fitness.base import Fitness
-from spaces.errors import RunError, UsageError
+from spaces.errors import NothingFeasible, RunError, UsageError
 from spaces.space import Space
 
 OnRecord = Callable[[Record], None]
@@ -44,11 +44,20 @@ class Result:
     path: Path | None
     exhausted: bool
     _store: RecordStore
+    _asking_seconds: float
 
     @property
     def records(self) -> Sequence[Record]:
         """All records in order, read from disk as they are asked for."""
         return _Records(self._store)
+
+    @property
+    def search_seconds(self) -> float:
+        """What the search took: asking, its evaluations, and those for its reference sample and rankings.
+
+        An evaluation counts what it took when it was made, here, on a cluster or by an earlier run that kept it.
+        """
+        return self._asking_seconds + self.setup.clock.seconds + sum(record.seconds for record in self.records)
 
     @property
     def front(self) -> list[Record]:
@@ -335,8 +344,8 @@ def _continue(
             _leave(folder, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", store)
         raise
     if not study.feasible:
-        raise RunError(nothing_feasible(study.rejections, len(store)))
-    return Result(setup, folder.path if folder else None, study.exhausted, store)
+        raise NothingFeasible(nothing_feasible(study.rejections, len(store)))
+    return Result(setup, folder.path if folder else None, study.exhausted, store, study.asking_seconds)
 
 
 def _leave(folder: RunFolder | None, state: str, store: RecordStore) -> None:

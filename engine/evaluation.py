@@ -15,6 +15,7 @@ from engine.score_cache import Known, ScoreCache, ScoreFile
 from fitness.base import Fitness
 from fitness.probing.source import ProbeSource
 from fitness.scores.base import GenotypeScore, Score
+from spaces.errors import CacheFailed
 from spaces.layers import Zero
 from spaces.network import Network
 from spaces.space import Genotype, Space
@@ -143,6 +144,8 @@ class Evaluator:
             value = fitness(self._subject(fitness, genotype))
             value = int(value) if isinstance(value, int) else float(value)
             finite = math.isfinite(value)
+        except CacheFailed:
+            raise  # no fault of the network's
         except (Exception, SystemExit) as error:  # foreign code: whatever it raises belongs into the record
             return f"{missing[0].name} {_raised(error)}"
         if not finite:
@@ -221,23 +224,23 @@ class Evaluator:
 
     def _identity(self, score: Score, genotype: Genotype, network: Network) -> str:
         """What a score is kept under: the network, or the genotype where it is made of that."""
-        own = isinstance(score, GenotypeScore) and score.space is not None
-        return self._space.describe(genotype) if own else network.key
+        return self._space.describe(genotype) if _made_of_genotype(score) else network.key
 
     def _file(self, score: Score) -> ScoreFile:
         """Where the values of a score are kept: everything that they depend on is in the header."""
         assert self._cache is not None
         if score.name not in self._files:
             probe = self._opened()
-            self._files[score.name] = self._cache.file(
-                {
-                    "space": self._space.name,
-                    "score": score.name,
-                    **probe.identity(score),
-                    "threads": self._threads,
-                    "versions": {name: current_versions()[name] for name in ("torch", "nas-engine")},
-                }
-            )
+            header = {
+                "space": self._space.name,
+                "score": score.name,
+                **probe.identity(score),
+                "threads": self._threads,
+                "versions": {name: current_versions()[name] for name in ("torch", "nas-engine")},
+            }
+            if _made_of_genotype(score):  # elsewhere the network's key says it
+                header |= {"outputs": self._space.num_classes, "input": self._space.input_shape}
+            self._files[score.name] = self._cache.file(header)
         return self._files[score.name]
 
     def _made_of(self, genotype: Genotype, network: Network, score: GenotypeScore) -> Callable[[], Probed]:
@@ -300,6 +303,10 @@ class Evaluator:
         self.open()
         assert self._probe is not None, "setup gives a probe source wherever there are scores of modules"
         return self._probe
+
+
+def _made_of_genotype(score: Score) -> bool:
+    return isinstance(score, GenotypeScore) and score.space is not None
 
 
 def _of_ours(score: Score) -> bool:

@@ -12,15 +12,17 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from spaces.errors import RunError
+from spaces.errors import CacheFailed
 
 if TYPE_CHECKING:
     from engine.setup import Setup
@@ -66,7 +68,7 @@ class ScoreFile:
         """What is known of a network, other processes' findings included.
 
         Raises:
-            RunError: The file cannot be read.
+            CacheFailed: The file cannot be read.
         """
         if key not in self._known:
             self._catch_up()
@@ -76,7 +78,7 @@ class ScoreFile:
         """Keep what was found of a network.
 
         Raises:
-            RunError: The file cannot be written.
+            CacheFailed: The file cannot be written.
         """
         self._known[key] = known
         try:
@@ -89,7 +91,7 @@ class ScoreFile:
                 lines.append({"key": key, **known._asdict()})
                 file.write(torn + b"".join(json.dumps(line).encode() + b"\n" for line in lines))
         except OSError as error:
-            raise RunError(f"cannot write to the score cache {self._path}: {error.strerror or error}") from error
+            raise _unusable("write to", self._path, error) from error
 
     def __len__(self) -> int:
         self._catch_up()
@@ -103,17 +105,33 @@ class ScoreFile:
                 file.seek(self._read)
                 text = file.read()
         except OSError as error:
-            raise RunError(f"cannot read the score cache {self._path}: {error.strerror or error}") from error
+            raise _unusable("read", self._path, error) from error
         whole = text.rfind(b"\n") + 1
         for line in text[:whole].splitlines():
-            try:
-                found = json.loads(line)
-                key = found.pop("key", None)
-                if key is not None:
-                    self._known[key] = Known(**found)
-            except (ValueError, TypeError, AttributeError):
-                continue  # torn: its network is computed again
+            if (found := _read_line(line)) is not None:  # else torn or damaged: its network is computed again
+                self._known[found[0]] = found[1]
         self._read += whole
+
+
+def _read_line(line: bytes) -> tuple[str, Known] | None:
+    """Key and values of a line; None for the header, or what no line can be."""
+    try:
+        found = json.loads(line)
+        key = found.pop("key")
+        known = Known(**found)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return None
+    numbers = [number for number in known[:2] if number is not None] + [known.seconds]
+    right = all(type(number) in (int, float) and isfinite(number) for number in numbers)
+    failed = isinstance(known.reason, str) if known.value is None else known.reason is None
+    return (key, known) if right and failed else None
+
+
+def _unusable(doing: str, path: Path, error: OSError) -> CacheFailed:
+    return CacheFailed(
+        f"cannot {doing} the score cache {path}: {error.strerror or error}; free or allow the place, or "
+        "name another with NAS_ENGINE_CACHE"
+    )
 
 
 def _ends_line(path: Path, size: int) -> bool:
@@ -142,6 +160,19 @@ class ScoreCache:
             path = self.folder / place[:80] / f"{name[:80]}-{digest}.jsonl"
             self._files[text] = ScoreFile(path, json.loads(text))
         return self._files[text]
+
+    def check(self) -> None:
+        """Find out before an hour's work that nothing can be kept.
+
+        Raises:
+            CacheFailed: The folder cannot be made or written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise _unusable("write to", self.folder, error) from error
 
     def __getstate__(self) -> dict[str, object]:
         return {"folder": self.folder, "_files": {}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from engine.config import RunConfig
 from engine.evaluation import Evaluator
 from engine.objectives import Bound, Objective, Objectives, check_bounds, split_bound, split_direction
-from engine.preparation import Clock, sample_scores
+from engine.preparation import Clock, merits_of, sample_scores
 from engine.records import Record
-from engine.score_cache import ScoreCache, scores_of
+from engine.score_cache import ScoreCache
 from engine.strategies import STRATEGIES
 from engine.strategies.base import Strategy
 from engine.targets import Target, find_target
@@ -110,9 +109,10 @@ class Setup:
     def resolved(self) -> RunConfig:
         """The config with the defaults named that another version or machine, resuming the run, would choose."""
         target = self.target.name if self.target else "none"
-        looked_up = any(score.name.startswith("table:") for score in self._computed)
+        looked_up = any(score.name.startswith("table:") for score in self.computed)
         table = self.table_paths if looked_up else self.config.table
-        return replace(self.config, target=target, table=table, data=self.data, device=self.device)
+        rank = self._rank if self.ranking is not None else None
+        return replace(self.config, target=target, table=table, rank=rank, data=self.data, device=self.device)
 
     @cached_property
     def table(self) -> Table:
@@ -200,7 +200,7 @@ class Setup:
     @cached_property
     def recorded(self) -> tuple[Fitness, ...]:
         """Every score that goes into a record."""
-        every = [score for objective in self.objectives.objectives for score in self._raw(objective)]
+        every = [score for objective in self.objectives.objectives for score in self.raw(objective)]
         if self.cost is not None:
             every.append(self.cost)
         return tuple({score.name: score for score in every}.values())
@@ -244,15 +244,15 @@ class Setup:
         """What training the architecture of a record would have taken; 0 for a run that simulates none."""
         return record.scores.get(self.cost.name, 0.0) if self.cost is not None else 0.0
 
-    def _raw(self, objective: Objective) -> list[Fitness]:
+    def raw(self, objective: Objective) -> list[Fitness]:
         """The raw scores that an objective is computed from."""
         expression = objective.expression
         return [*expression.scores, *(self.fitness(penalty.figure) for penalty in expression.penalties)]
 
     @property
-    def _computed(self) -> list[Fitness]:
+    def computed(self) -> list[Fitness]:
         """Everything that a run computes, for its records, bounds and rankings."""
-        ranked = self._raw(self.ranking) if self.ranking is not None else []
+        ranked = self.raw(self.ranking) if self.ranking is not None else []
         return [*self.recorded, *(bound.fitness for bound in self.bounds), *ranked]
 
     @cached_property
@@ -265,7 +265,7 @@ class Setup:
         if self.config.data != "auto":
             check_source(self.config.data)
             return self.config.data
-        return _data_for(self._computed)
+        return _data_for(self.computed)
 
     @cached_property
     def device(self) -> str:
@@ -274,7 +274,7 @@ class Setup:
         Raises:
             UsageError: No such device here.
         """
-        if not any(isinstance(score, Score) for score in self._computed):
+        if not any(isinstance(score, Score) for score in self.computed):
             return self.config.device
         return usable_device(self.config.device)
 
@@ -326,21 +326,16 @@ class Setup:
             raise UsageError(
                 f"strategy {self.config.strategy!r} ranks nothing; leave out rank {self.config.rank!r}"
             )
-        return self.objective(self.config.rank or "naswot") if asked else None
+        return self.objective(self._rank) if asked else None
+
+    @property
+    def _rank(self) -> str:
+        return self.config.rank or "naswot"
 
     def rank(self, genotypes: Sequence[Genotype]) -> list[float]:
-        """Merits of candidates in the `ranking`: larger is better, -inf where a score failed."""
+        """Merits of candidates in the `ranking`; see `engine.preparation.merits_of`."""
         assert self.ranking is not None, "only strategies that take it are given it"
-        expression = self.ranking.expression
-        if expression.needs_reference and not expression.quantiles:
-            expression.refer(sample_scores(self, expression.scores))
-        columns = scores_of(self, self._raw(self.ranking), genotypes, workers=self.config.workers)
-        merits = []
-        for row in range(len(genotypes)):
-            scores = {name: column.values[row] for name, column in columns.items()}
-            known = {name: value for name, value in scores.items() if value is not None}
-            merits.append(self.ranking.merit(known) if len(known) == len(scores) else -math.inf)
-        return merits
+        return merits_of(self, self.ranking, genotypes)
 
     def strategy(self) -> Strategy:
         """A fresh strategy.

@@ -16,7 +16,7 @@ from engine.evaluation import SUPERNET, Outcome
 from engine.executors import Evaluations, Ticket
 from engine.records import Candidate, Record, RecordStore
 from engine.strategies.base import Exhausted, Strategy, Waiting
-from spaces.errors import RunError
+from spaces.errors import NothingFeasible, RunError
 from spaces.space import Space
 
 PATIENCE = 2000  # records without a single feasible one before a run is given up
@@ -63,6 +63,7 @@ class Study:
         self._feasible = 0
         self._cost, self._allowance = cost, allowance
         self.spent = 0.0
+        self.asking_seconds = 0.0
         self.exhausted = False
 
     def run(self, budget: int, on_record: Callable[[Record], None] = lambda record: None) -> None:
@@ -73,8 +74,8 @@ class Study:
             on_record: Called with every record, the replayed ones included, after it was told.
 
         Raises:
-            RunError: The first 2,000 records hold no feasible network; says what rejected them. Or the strategy
-                waits for an answer while none is due.
+            NothingFeasible: The first 2,000 records hold no feasible network; says what rejected them.
+            RunError: The strategy waits for an answer while none is due.
         """
         recorded = iter(self._store)
         known = next(recorded, None)  # the next record to replay
@@ -118,7 +119,9 @@ class Study:
         return _Open(record.candidate, record.key, None, record)
 
     def _ask(self, waiting: set[str]) -> _Open:
+        started = time.perf_counter()
         candidate = self._strategy.ask()
+        self.asking_seconds += time.perf_counter() - started
         key = self._space.decode(candidate.genotype).key
         if key in waiting or self._store.number_of(key) is not None:
             return _Open(candidate, key, None)
@@ -157,7 +160,7 @@ class Study:
             reason = record.reason or record.status
             self._rejections[reason.rpartition("; ")[2] if record.status == "infeasible" else reason] += 1
             if told >= PATIENCE:
-                raise RunError(nothing_feasible(self._rejections, told))
+                raise NothingFeasible(nothing_feasible(self._rejections, told))
 
     @property
     def rejections(self) -> Counter[str]:

@@ -5,9 +5,12 @@ EngineError
 │   ├── UnknownName (LookupError)   a name no registry holds
 │   └── InvalidGenotype             choices that are not a member of the space
 └── RunError (RuntimeError)         exit 1: a right request that could not be carried out
+    ├── NothingFeasible             a run in which every candidate was turned down
     ├── DamagedRun                  a run folder that cannot be trusted
+    ├── CacheFailed                 a place for scores that cannot be read or written
     ├── UntrustedFile               a benchmark file that asks for more than data
     ├── ScoreFailed                 a score that a network has no finite value of
+    ├── NoNeighbour                 a network that no move leads away from
     └── MissingExtra (ImportError)  an optional dependency that is not installed
 
 A message is one line: what was wrong, the value got, what was expected, the remedy.
@@ -50,6 +53,14 @@ class RunError(EngineError, RuntimeError):
     """The request was right but could not be carried out."""
 
 
+class NothingFeasible(RunError):
+    """Every candidate of a run broke a bound or failed; it would do so again."""
+
+
+class CacheFailed(RunError):
+    """Scores cannot be kept where they are to be kept."""
+
+
 class DamagedRun(RunError):
     """A run folder or records file that is not what a run writes."""
 
@@ -60,6 +71,10 @@ class UntrustedFile(RunError):
 
 class ScoreFailed(RunError):
     """A network has no such score, for a reason that the message states: no ReLU, a singular kernel, overflow."""
+
+
+class NoNeighbour(RunError):
+    """No other network of the space is within reach of one; in a space of one network there is none."""
 
 
 class MissingExtra(RunError, ImportError):

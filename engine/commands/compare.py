@@ -16,15 +16,13 @@ from engine.commands.options import (
     given,
     whole,
 )
-from engine.results.tabular import FORMATS
+from engine.results.tabular import FORMATS, format_of
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from engine.comparison import Comparison, Plan
 
 __all__ = ["add", "call", "carry_on", "text_of"]
-
-_ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +57,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 def call(options: argparse.Namespace) -> str:
     """Make the runs and show what they found."""
     from engine.comparison import Plan
+    from engine.results.output import check_places
 
+    check_places(options.plot, options.file)
     if options.plot:
         from engine.results.pictures import check_ending
 
         check_ending(Path(options.plot))
     if options.comparison is not None:
+        _refuse_more(options)
         return _show(Plan.read(Path(options.comparison)), options)
     plan = _plan(options)
     plan.check()
@@ -73,7 +74,20 @@ def call(options: argparse.Namespace) -> str:
     return _show(plan, options)
 
 
+_SHOWING = ("comparison", "format", "file", "plot", "quiet", "call", "parser")
+
+
+def _refuse_more(options: argparse.Namespace) -> None:
+    """What was made is shown as it is: options of runs would do nothing."""
+    for name, value in vars(options).items():
+        if name not in _SHOWING and value is not None and value is not False:
+            flag = "--" + {"scores": "fitness", "bounds": "bound"}.get(name, name).replace("_", "-")
+            raise UsageError(f"{flag} changes nothing about the comparison in {options.comparison}; leave it out")
+
+
 def _plan(options: argparse.Namespace) -> Plan:
+    from dataclasses import replace
+
     from engine.comparison import Plan
     from engine.config import load_config
     from fitness.expression import split_list
@@ -81,15 +95,18 @@ def _plan(options: argparse.Namespace) -> Plan:
     if options.metric is None:
         raise UsageError("nothing to judge by; name a column of the table with --metric")
     flags = {"budget": 100, "open": 1, "target": "none", **given(options)}
-    spaces = split_list(str(flags.pop("space", "nats-tss")))
-    for name in ("workers", "cluster", "out"):
-        flags.pop(name, None)
+    spaces = str(flags.pop("space", "nats-tss"))
+    base = replace(load_config(None, flags), workers=1, cluster=None, out=None)  # these are not the runs' own
+
+    def listed(text: str | None, default: str) -> tuple[str, ...]:
+        return tuple(split_list(default if text is None else text))
+
     return Plan(
         Path(options.out) if options.out else _default_path(),
-        load_config(None, flags),
-        tuple(spaces),
-        tuple(split_list(options.strategies or "random,aging,tpe")),
-        tuple(split_list(options.scores or "trace")),
+        base,
+        tuple(split_list(spaces)),
+        listed(options.strategies, "random,aging,tpe"),
+        listed(options.scores, "trace"),
         tuple(split_list(options.metric)),
         10 if options.runs is None else options.runs,
     )
@@ -113,17 +130,23 @@ def carry_on(plan: Plan, workers: int | None, cluster: str | None, quiet: bool) 
     from contextlib import closing
 
     from engine.comparison import carry_out
+    from engine.config import RunConfig
     from engine.results.output import tell
+    from engine.results.tabular import counted
     from engine.results.ticker import Ticker
     from engine.score_cache import ScoreCache, default_folder
 
+    count = RunConfig(workers=1 if workers is None else workers, cluster=cluster).workers  # checks them
+    if cluster is not None:
+        count = os.cpu_count() or 1  # processes here that ask; what they ask for is evaluated there
+    cache = ScoreCache(default_folder())
+    cache.check()
     if not quiet:
-        tell(f"{plan.runs * len(plan.methods):,} runs of {len(plan.methods)} methods in {plan.path}")
+        runs = counted(plan.runs * len(plan.methods), "run")
+        tell(f"{runs} of {counted(len(plan.methods), 'method')} in {plan.path}")
     try:
         with closing(Ticker("runs", quiet)) as ticker:
-            cache = ScoreCache(default_folder())
-            at_once = workers or (os.cpu_count() or 1 if cluster else 1)
-            carry_out(plan, workers=at_once, cluster=cluster, cache=cache, on_finished=ticker)
+            carry_out(plan, workers=count, cluster=cluster, cache=cache, on_finished=ticker)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"; continue with `engine resume {shlex.quote(str(plan.path))}`") from None
 
@@ -144,6 +167,7 @@ def _show(plan: Plan, options: argparse.Namespace) -> str:
     """As text, with a picture and to a file if asked for."""
     from engine.comparison import compared
     from engine.results.output import tell, write_text
+    from engine.results.tabular import counted
 
     found = compared(plan)
     if options.plot:
@@ -152,8 +176,8 @@ def _show(plan: Plan, options: argparse.Namespace) -> str:
         draw_comparison(found, Path(options.plot))
         if not options.quiet:
             tell(f"curves written to {options.plot}")
-    text = text_of(found, options.format or _ENDINGS.get(Path(options.file or "").suffix[1:], "table"))
+    text = text_of(found, format_of(options.format, options.file))
     if not options.file:
         return text
     write_text(text, options.file)
-    return f"comparison of {len(plan.methods)} methods written to {options.file}"
+    return f"comparison of {counted(len(plan.methods), 'method')} written to {options.file}"

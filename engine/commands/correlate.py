@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 
 from engine.commands.options import add_format, add_images, add_problem, given, whole
-from engine.results.tabular import FORMATS
+from engine.results.tabular import FORMATS, format_of
 from spaces.errors import UsageError
 
 __all__ = ["add", "call"]
-
-_ENDINGS = {"csv": "csv", "json": "json", "tex": "latex"}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +54,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.config import load_config
     from engine.results.correlate import Asked, correlate
     from engine.results.correlation_text import format_correlation
-    from engine.results.output import tell, write_text
+    from engine.results.output import check_places, tell, write_text
     from engine.results.ticker import Ticker
     from engine.score_cache import ScoreCache, default_folder
     from engine.setup import Setup
@@ -69,14 +67,14 @@ def call(options: argparse.Namespace) -> str:
         from engine.results.pictures import check_ending
 
         check_ending(Path(options.plot))
-    for path in filter(None, (options.plot, options.file)):
-        if not Path(path).parent.is_dir():  # found out now rather than when all is scored
-            raise UsageError(f"cannot write {path}: there is no folder {str(Path(path).parent)!r}; make it first")
+    check_places(options.plot, options.file)
     scores = tuple(dict.fromkeys(split_list(options.scores)))
     config = load_config(None, {"space": "nats-tss", "target": "none", **given(options), "objectives": scores})
+    cache = ScoreCache(default_folder())
+    cache.check()
     try:
         with closing(Ticker("scores", options.quiet)) as ticker:
-            found = correlate(Setup(config, cache=ScoreCache(default_folder())), asked, ticker)
+            found = correlate(Setup(config, cache=cache), asked, ticker)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; what was scored is kept, run the same command again to go on") from None
     if options.plot:
@@ -85,7 +83,7 @@ def call(options: argparse.Namespace) -> str:
         draw_correlation(found, Path(options.plot))
         if not options.quiet:
             tell(f"plot of {len(found.rows)} scores written to {options.plot}")
-    kind = options.format or _ENDINGS.get(Path(options.file or "").suffix[1:], "table")
+    kind = format_of(options.format, options.file)
     text = format_correlation(found, kind)
     if not options.file:
         return text

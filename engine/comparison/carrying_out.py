@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -24,7 +23,7 @@ from engine.config import RunConfig
 from engine.executors import processes
 from engine.score_cache import ScoreCache
 from engine.setup import Setup
-from spaces.errors import EngineError, RunError
+from spaces.errors import EngineError, NothingFeasible, RunError
 
 __all__ = ["Finished", "carry_out", "finished"]
 
@@ -37,13 +36,15 @@ class Finished(NamedTuple):
 
     Attributes:
         name: Of the run.
-        seconds: The search took: evaluations, answered from the score cache or not, and asking. None if it failed.
+        seconds: The search took (`Result.search_seconds`); None if it failed.
         reason: Why it failed.
+        final: Whether it would fail again; else it is tried again when the comparison is resumed.
     """
 
     name: str
     seconds: float | None
-    reason: str | None
+    reason: str | None = None
+    final: bool = True
 
 
 def carry_out(
@@ -67,7 +68,7 @@ def carry_out(
         RunError: Another process is at it, or a file cannot be written.
     """
     with _locked(plan.path / FILE):
-        done = {result.name for result in finished(plan)}
+        done = {result.name for result in finished(plan) if result.final}
         wanted = plan.runs * len(plan.methods)
         count = len(done)
         on_finished(count, wanted)
@@ -94,25 +95,36 @@ def finished(plan: Plan) -> list[Finished]:
         raise RunError(f"cannot read {path}: {error}") from error
     results = {}
     for line in text.splitlines():
-        try:
-            result = Finished(**json.loads(line))
-        except (ValueError, TypeError):
+        result = _read_line(line)
+        if result is None:
             continue  # torn when the machine stopped: the run is looked at again
-        results[result.name] = result
+        if result.seconds is None or (plan.path / "runs" / result.name / "study.json").exists():
+            results[result.name] = result
     return list(results.values())
+
+
+def _read_line(line: str) -> Finished | None:
+    try:
+        result = Finished(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    numbers = type(result.seconds) in (int, float) and result.reason is None
+    failed = result.seconds is None and isinstance(result.reason, str)
+    return result if isinstance(result.name, str) and (numbers or failed) else None
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"another process is making the runs of {path.parent}; wait for it") from None
-            yield
+        file = path.open("rb")
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"another process is making the runs of {path.parent}; wait for it") from None
+        yield
 
 
 def _append(path: Path, result: Finished) -> None:
@@ -159,7 +171,7 @@ def _side_by_side(runs: list[tuple[str, RunConfig]], cache: ScoreCache | None, w
                     if tries[name] < _TRIES:
                         waiting.appendleft((name, config))
                     else:
-                        yield Finished(name, None, "its process died twice: killed, or out of memory")
+                        yield Finished(name, None, "its process died twice: killed, or out of memory", final=False)
                 under_way = {}
     finally:
         if pool is not None:
@@ -168,17 +180,13 @@ def _side_by_side(runs: list[tuple[str, RunConfig]], cache: ScoreCache | None, w
 
 def _make(name: str, config: RunConfig, cache: ScoreCache | None) -> Finished:
     """Make one run, or what is left of it."""
-    started = time.perf_counter()
     path = Path(str(config.out))
     try:
         if (path / "study.json").exists():
             folder, setup = reopen(path, cluster=config.cluster)
-            before = sum(record.seconds for record in folder.records())
-            setup = replace(setup, cache=cache)
-            go_on(folder, setup)
+            result = go_on(folder, replace(setup, cache=cache))
         else:
-            before, setup = 0.0, Setup(config, cache=cache)
-            run(setup)
+            result = run(Setup(config, cache=cache))
+        return Finished(name, round(result.search_seconds, 6))
     except EngineError as error:
-        return Finished(name, None, str(error))
-    return Finished(name, round(time.perf_counter() - started + setup.evaluator.saved_seconds + before, 6), None)
+        return Finished(name, None, str(error), final=isinstance(error, NothingFeasible))

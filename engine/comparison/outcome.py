@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.comparison.carrying_out import finished
-from engine.comparison.plan import Method, Plan, PlannedRun
+from engine.comparison.plan import Method, Plan, PlannedRun, is_at_hand
 from engine.results.statistics import average_ranks, wilcoxon_signed_rank
 from engine.run_folder import RunFolder
 from engine.setup import Setup
 from fitness.table import Table
 from fitness.table_fitness import TableFitness
-from spaces.errors import RunError
+from spaces.errors import DamagedRun, RunError, UsageError
 from spaces.space import Genotype
 
 __all__ = ["Comparison", "Reference", "Row", "RunOutcome", "SpaceComparison", "compared"]
@@ -75,10 +75,10 @@ class Row:
         method: Space, strategy and fitness.
         runs: Those that found something, by seed.
         failures: Why others did not.
-        rank: Mean over the seeds of its rank among the methods of the space in the first metric, 1 is best; nan if
-            no seed is complete.
-        p: Probability that it differs from the best method by chance (Wilcoxon's signed-rank test over the seeds,
-            two-sided, Holm's correction for the number of methods); nan for the best itself.
+        rank: Mean over the complete seeds of its rank among the methods of the space in the first metric, 1 is
+            best; nan if there are none.
+        p: Probability that it differs from the best method by chance (Wilcoxon's signed-rank test over the complete
+            seeds, two-sided, Holm's correction for the number of methods); nan for the best itself.
     """
 
     method: Method
@@ -88,8 +88,9 @@ class Row:
     p: float = float("nan")
 
     def values(self, column: str) -> Floats:
-        """(runs,) a metric of the chosen architectures."""
-        return np.array([run.values[column] for run in self.runs], dtype=np.float64)
+        """(known,) a metric of the chosen architectures, those that the table knows."""
+        values = np.array([run.values[column] for run in self.runs], dtype=np.float64)
+        return values[~np.isnan(values)]
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,14 @@ class SpaceComparison:
         metrics: What counts, by column.
         rows: The methods, best first.
         references: What needs no search.
+        complete: Number of seeds of which the table knows what every method chose.
     """
 
     space: str
     metrics: Mapping[str, TableFitness]
     rows: tuple[Row, ...]
     references: tuple[Reference, ...]
+    complete: int
 
     @property
     def main(self) -> str:
@@ -185,9 +188,8 @@ def compared(plan: Plan) -> Comparison:
             for method in plan.methods
             if method.space == space
         ]
-        spaces.append(
-            SpaceComparison(space, metrics[space], _judged(rows, metrics[space]), references(plan, space))
-        )
+        judged, complete = _judged(rows, metrics[space])
+        spaces.append(SpaceComparison(space, metrics[space], judged, references(plan, space), complete))
     return Comparison(plan, len(results), tuple(spaces))
 
 
@@ -213,7 +215,10 @@ def _outcome(planned: PlannedRun, seconds: float, metrics: Mapping[str, TableFit
         steps.append(number)
         for column, metric in metrics.items():
             incumbents[column].append(_known(metric, best))
-    assert best is not None, "a run without a feasible record ends in an error"
+    if best is None:
+        raise DamagedRun(
+            f"{folder.path} is finished but has no feasible record; put its records back, or remove it and resume"
+        )
     values = {column: found[-1] for column, found in incumbents.items()}
     total = np.cumsum(spent) if setup.cost is not None else np.zeros(0)
     params = int(setup.fitness("params")(setup.space.decode(best)))
@@ -232,36 +237,39 @@ def _outcome(planned: PlannedRun, seconds: float, metrics: Mapping[str, TableFit
 
 
 def _known(metric: TableFitness, genotype: Genotype) -> float:
-    """What the table says of an architecture; nan where its cell is empty."""
+    """What the table says of an architecture; nan where it does not know it."""
     try:
         return metric(genotype)
-    except RunError:
+    except (RunError, UsageError):  # an empty cell, or a table of some of the architectures
         return float("nan")
 
 
-def _judged(rows: Sequence[Row], metrics: Mapping[str, TableFitness]) -> tuple[Row, ...]:
-    """Rank the methods over the seeds that all of them have, and test each against the best; best first."""
+def _judged(rows: Sequence[Row], metrics: Mapping[str, TableFitness]) -> tuple[tuple[Row, ...], int]:
+    """Rank the methods over the seeds that all of them have, and test each against the best.
+
+    Returns:
+        The rows, best first, and the number of these seeds; without any the methods stand by their own means.
+    """
     column = next(iter(metrics))
     sign = 1 if metrics[column].direction == "max" else -1
-    results = [{run.seed: sign * run.values[column] for run in row.runs} for row in rows]
-    present = [number for number, found in enumerate(results) if found]
+    found = [{run.seed: sign * run.values[column] for run in row.runs} for row in rows]
+    results = [{seed: value for seed, value in of.items() if not np.isnan(value)} for of in found]
+    present = [number for number, values in enumerate(results) if values]
+    if not present:
+        return tuple(rows), 0
     seeds = sorted(set.intersection(*(set(results[number]) for number in present)))
-    order = sorted(present, key=lambda number: -np.mean([*results[number].values()]))
-    judged = {number: rows[number] for number in range(len(rows))}
+    means = {number: np.mean([results[number][seed] for seed in seeds or results[number]]) for number in present}
+    order = sorted(present, key=lambda number: -means[number])
+    judged = dict(enumerate(rows))
     if seeds:
-        table = np.array([[results[number][seed] for number in present] for seed in seeds])
-        table = np.where(np.isnan(table), -np.inf, table)
-        ranks = average_ranks(table)
-        best = order[0]
-        raw = {}
-        for place, number in enumerate(present):
-            judged[number] = replace(judged[number], rank=float(ranks[place]))
-            if number != best and np.isfinite(table).all():
-                raw[number] = wilcoxon_signed_rank(table[:, place], table[:, present.index(best)]).p
-        for number, p in _holm(raw).items():
+        table = np.array([[results[number][seed] for number in order] for seed in seeds])
+        for number, rank in zip(order, average_ranks(table), strict=True):
+            judged[number] = replace(judged[number], rank=float(rank))
+        tests = {number: wilcoxon_signed_rank(table[:, place], table[:, 0]).p for place, number in enumerate(order)}
+        for number, p in _holm({number: tests[number] for number in order[1:]}).items():
             judged[number] = replace(judged[number], p=p)
     rest = [number for number in range(len(rows)) if number not in order]
-    return tuple(judged[number] for number in [*order, *rest])
+    return tuple(judged[number] for number in [*order, *rest]), len(seeds)
 
 
 def _holm(p: Mapping[int, float]) -> dict[int, float]:
@@ -283,7 +291,7 @@ def references(plan: Plan, space: str) -> tuple[Reference, ...]:
     """
     metrics = plan.metrics_of(space)
     tables = plan.tables(space)
-    if any(table.path.is_dir() for table in tables):
+    if not all(map(is_at_hand, tables)):
         return ()
     table = Table.join(tables)
     columns = {name: np.array(table.column(name), dtype=np.float64) for name in metrics}

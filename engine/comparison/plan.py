@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.config import RunConfig
+from engine.objectives import split_direction
 from engine.setup import Setup
 from fitness.table import Table
 from fitness.table_fitness import TableFitness, holds
@@ -19,7 +21,7 @@ from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
 from spaces.registry import takes
 from spaces.space import Space
 
-__all__ = ["FILE", "FORMAT", "Method", "Plan", "PlannedRun"]
+__all__ = ["FILE", "FORMAT", "Method", "Plan", "PlannedRun", "is_at_hand"]
 
 FILE = "comparison.json"
 FORMAT = 1
@@ -57,8 +59,8 @@ class Plan:
         spaces: Names of spaces, with options.
         strategies: Names of strategies, with options.
         fitness: Expressions.
-        metrics: Columns of the tables that the chosen architectures are judged by. A space is judged by those that
-            its own tables have.
+        metrics: Columns of the tables that the chosen architectures are judged by, with an optional :min or :max. A
+            space is judged by those that its own tables have.
         runs: Number of seeds.
     """
 
@@ -115,10 +117,10 @@ class Plan:
         return _space(replace(self.base, space=name, table=(), rank=None))
 
     def tables(self, space: str) -> list[Table]:
-        """The given tables that hold architectures of a space; the imported one if none does.
+        """The given tables that hold architectures of a space; the imported ones if none were given.
 
         Raises:
-            UsageError: None was given or imported.
+            UsageError: There is none.
         """
         return _tables(self.space(space), self.base.table)
 
@@ -129,13 +131,13 @@ class Plan:
             UnknownName: None of the tables of the space has any of them.
         """
         table = Table.join(self.tables(space))
-        found = {
-            name: TableFitness(name, table, self.space(space).describe)
-            for name in self.metrics
-            if name in table.columns
-        }
+        found = {}
+        for name, direction in map(split_direction, self.metrics):
+            if name in table.columns:
+                found[name] = metric = TableFitness(name, table, self.space(space).describe)
+                metric.direction = direction or metric.direction  # type: ignore[assignment]  # "min" or "max"
         if not found:
-            raise UnknownName(f"metric of space {space}", self.metrics[0], table.columns)
+            raise UnknownName(f"metric of space {space}", split_direction(self.metrics[0])[0], table.columns)
         return found
 
     def check(self) -> None:
@@ -144,13 +146,20 @@ class Plan:
         Raises:
             UsageError: See `engine.api.search`; or a metric that no table has.
         """
-        columns = {column for space in self.spaces for column in self.metrics_of(space)}
-        for metric in self.metrics:
-            if metric not in columns:
+        judged = {space: self.metrics_of(space) for space in self.spaces}
+        for name in (split_direction(metric)[0] for metric in self.metrics):
+            if not any(name in metrics for metrics in judged.values()):
                 known = {
                     column for space in self.spaces for table in self.tables(space) for column in table.columns
                 }
-                raise UnknownName("metric", metric, known)
+                raise UnknownName("metric", name, known)
+        for space in self.spaces:
+            for table in filter(is_at_hand, self.tables(space)):
+                for column in set(judged[space]) & set(table.columns):
+                    if not any(isfinite(value) for value in table.column(column)):
+                        raise UsageError(
+                            f"metric {column!r} is empty in {table.path}; expected known values to judge by"
+                        )
         strategies = {run.method: run.config for run in self.planned() if run.seed == self.base.seed}
         for option in ("population", "tournament", "rank"):
             if getattr(self.base, option) is not None and not any(getattr(c, option) for c in strategies.values()):
@@ -223,12 +232,20 @@ def _tables(space: Space, paths: tuple[str, ...]) -> list[Table]:
     tables = [table for table in map(_opened, paths) if holds(table, space)]
     if tables:
         return tables
+    if paths:
+        raise UsageError(
+            f"none of the tables holds architectures of space {space.name!r}: {', '.join(paths)}; "
+            "add one that does, or give none to use those that were imported"
+        )
     found = find_tables(space.name)
     if not found:
-        if paths:
-            raise UsageError(f"none of the tables holds architectures of space {space.name!r}: {', '.join(paths)}")
         raise missing_table(space.name)
     return [_opened(str(path)) for path in found]
+
+
+def is_at_hand(table: Table) -> bool:
+    """Whether all of a table can be read in no time: an archive that was not imported takes minutes."""
+    return not table.path.is_dir()
 
 
 @cache

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from engine.comparison.outcome import Comparison, Reference, Row, SpaceComparison
 from engine.results.front import json_number
 from engine.results.statistics import mean_std
-from engine.results.tabular import aligned, as_csv, as_latex, escaped
+from engine.results.tabular import aligned, as_csv, as_latex, counted, escaped
 
 __all__ = ["format_comparison"]
 
@@ -36,7 +36,7 @@ def _heading(found: Comparison, space: SpaceComparison) -> str:
     budget = f"{base.budget:,} evaluations"
     if base.simulated_seconds is not None:
         budget = f"{base.simulated_seconds:,.0f} simulated seconds, at most {budget}"
-    runs = f"{found.plan.runs} run{'s' if found.plan.runs > 1 else ''} each"
+    runs = f"{counted(found.plan.runs, 'run')} each"
     done = "" if found.done == found.wanted else f"; {found.done:,} of {found.wanted:,} runs are finished"
     return f"space {space.space}, {budget}, {runs} from seed {base.seed}{done}"
 
@@ -79,19 +79,31 @@ def _latex(found: Comparison, space: SpaceComparison) -> str:
 
 def _notes(found: Comparison, space: SpaceComparison) -> list[str]:
     """What a reader needs to know of the numbers."""
+    main = f"{space.main}{', smaller is better' if space.metrics[space.main].direction == 'min' else ''}"
     notes = [
         "mean ± standard deviation over runs of the architecture of greatest fitness; regret to the table's best;",
-        f"rank: mean over seeds in {space.main}, 1 is best; p: Wilcoxon signed-rank test against the first row,",
-        "paired by seed, Holm's correction; search s: evaluations and asking, scores kept from before included",
+        f"rank: mean over seeds in {main}, 1 is best; p: Wilcoxon signed-rank test against the first row,",
+        "paired by seed, Holm's correction; search s: asking and evaluations, at what they took when first made",
     ]
-    if found.plan.runs < 6 and len(space.rows) > 1:
+    smaller = [name for name, metric in space.metrics.items() if metric.direction == "min" and name != space.main]
+    if smaller:
+        notes.append(f"smaller is better in {', '.join(smaller)}")
+    if not space.references:
+        notes.append("no best value is known of an archive that was not imported; see `engine table import`")
+    if len(space.rows) > 1 and space.complete < 6:
         notes.append(
-            f"{found.plan.runs} runs cannot show a difference: the smallest p of 5 pairs is 0.06; use --runs 10"
+            f"{counted(space.complete, 'pair')} of runs cannot show a difference: the smallest p of 5 is 0.06; "
+            "use --runs 10"
         )
+    elif len(space.rows) > 1 and space.complete < found.plan.runs:
+        notes.append(f"ranks and tests are over the {space.complete} seeds of which the table knows every choice")
     for row in space.rows:
+        name = f"{row.method.strategy} with {row.method.fitness}"
+        unknown = len(row.runs) - len(row.values(space.main))
+        if unknown:
+            notes.append(f"{name}: the table does not know {space.main} of {unknown} of {len(row.runs)} choices")
         if row.failures:
-            name = f"{row.method.strategy} with {row.method.fitness}"
-            notes.append(f"{name}: {len(row.failures)} runs failed; {row.failures[0]}")
+            notes.append(f"{name}: {counted(len(row.failures), 'run')} failed; {row.failures[0]}")
     return notes
 
 
@@ -108,7 +120,7 @@ def _value(reference: Reference, column: str) -> str:
 
 def _spread(values: ArrayLike) -> str:
     if not np.size(values):
-        return "failed"
+        return "unknown"
     mean, std = mean_std(values)
     return _number(mean, 2) + ("" if math.isnan(std) else f" ± {std:.2f}")
 

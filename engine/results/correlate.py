@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.objectives import Objective, split_direction
+from engine.preparation import sample_scores
 from engine.results.benchmark_sample import OnScored, raw_scores, sample_known
 from engine.results.bootstrap import Interval, agreement_intervals
 from engine.results.statistics import kendall_tau_b, ndcg, spearman, top_k_overlap
 from engine.score_cache import Column
-from engine.setup import Setup, sample_scores
+from engine.setup import Setup
 from spaces.errors import RunError, UsageError
 
 __all__ = ["BASELINES", "MEASURES", "Asked", "Correlation", "Estimate", "Row", "correlate"]

@@ -124,7 +124,7 @@ def parse_objectives(setup: Setup, texts: Iterable[str]) -> tuple[Objective, ...
 
 
 def _reference(setup: Setup, objective: Objective) -> dict[str, list[float]]:
-    from engine.setup import sample_scores
+    from engine.preparation import sample_scores
 
     return sample_scores(setup, objective.expression.scores)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from spaces.errors import RunError
+from spaces.errors import RunError, UsageError
 
 
 def write_text(text: str, path: str) -> None:
@@ -20,6 +20,18 @@ def write_text(text: str, path: str) -> None:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_places(*paths: str | None) -> None:
+    """Find out before an hour's work that files cannot be written, their folder not being there.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    for path in filter(None, paths):
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise UsageError(f"cannot write {path}: there is no folder {str(folder)!r}; make it first")
 
 
 def show(text: str) -> None:

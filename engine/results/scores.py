@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.config import RunConfig
+from engine.preparation import sample_scores
 from engine.results.front import best_record, format_number, json_number
 from engine.run_folder import RunFolder
-from engine.setup import Setup, sample_scores
+from engine.setup import Setup
 from fitness import FITNESS
 from fitness.base import Fitness
 from fitness.expression import Expression, split_list

@@ -154,9 +154,10 @@ def wilcoxon_signed_rank(a: ArrayLike, b: ArrayLike) -> SignedRank:
     """Whether paired values differ: Wilcoxon's signed-rank test, two-sided.
 
     Pairs without a difference are dropped, as Wilcoxon did (Individual Comparisons by Ranking Methods, Biometrics
-    Bulletin 1945). The distribution is exact for up to 50 pairs whose differences have no ties, else normal with
-    correction for ties and continuity. If all pairs are equal there is nothing against the methods being the same:
-    p = 1. With n differing pairs an exact p is at least 2^(1-n): below 6 pairs nothing reaches 0.05.
+    Bulletin 1945). The distribution is exact for up to 50 pairs, given the ties among their differences, else
+    normal with correction for ties and continuity. If all pairs are equal there is nothing against the methods
+    being the same: p = 1. With n differing pairs an exact p is at least 2^(1-n): below 6 pairs nothing reaches
+    0.05.
 
     Args:
         a: (n,) one method's results, one per seed.
@@ -178,11 +179,28 @@ def wilcoxon_signed_rank(a: ArrayLike, b: ArrayLike) -> SignedRank:
     differences = differences[differences != 0]
     if not differences.size:
         return SignedRank(1.0, 0, True)
-    sizes = np.abs(differences)
-    exact = len(np.unique(sizes)) == len(sizes) <= _EXACT_PAIRS
-    method = "exact" if exact else "approx"
-    result = wilcoxon(differences, zero_method="wilcox", correction=not exact, method=method)
-    return SignedRank(float(result.pvalue), len(differences), exact)
+    if len(differences) <= _EXACT_PAIRS:
+        return SignedRank(_exact_p(differences), len(differences), True)
+    result = wilcoxon(differences, zero_method="wilcox", correction=True, method="approx")
+    return SignedRank(float(result.pvalue), len(differences), False)
+
+
+def _exact_p(differences: Floats) -> float:
+    """Two-sided probability that chance signs give rank sums as far apart, ties sharing the mean of their ranks.
+
+    Args:
+        differences: (n,) none of them 0.
+    """
+    from scipy.stats import rankdata
+
+    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)  # doubled, so that they are whole
+    ways = np.zeros(ranks.sum() + 1)  # how likely every sum of the ranks of positive differences is
+    ways[0] = 1.0
+    for rank in ranks:
+        ways[rank:] = ways[rank:] + ways[: len(ways) - rank]
+        ways /= 2
+    found = int(ranks[differences > 0].sum())
+    return float(min(1.0, 2 * min(ways[: found + 1].sum(), ways[found:].sum())))
 
 
 def average_ranks(table: ArrayLike) -> Floats:

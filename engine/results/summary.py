@@ -30,9 +30,11 @@ def announce(setup: Setup) -> str:
     ]
     if config.objectives and config.fitness != RunConfig.fitness:
         lines.append(f"fitness {config.fitness} is neither pursued nor recorded: the objectives replace it")
-    for objective in setup.objectives.objectives:
+    pursued = [("objective", objective) for objective in setup.objectives.objectives]
+    ranked = [("ranked by", setup.ranking)] if setup.ranking is not None else []
+    for what, objective in pursued + ranked:
         penalties = "".join(f"; {penalty}" for penalty in objective.expression.penalties)
-        lines.append(f"objective {objective.text}:{objective.direction}{penalties}")
+        lines.append(f"{what} {objective.text}:{objective.direction}{penalties}")
     if setup.target:
         lines.append(
             f"target {setup.target.name}: flash {setup.target.flash_budget_bytes:,} B, "
@@ -40,11 +42,11 @@ def announce(setup: Setup) -> str:
         )
     if setup.bounds:
         lines.append("bounds " + ", ".join(map(str, setup.bounds)))
-    images = [score for score in setup.recorded if isinstance(score, Score)]
+    images = {score.name: score for score in setup.computed if isinstance(score, Score)}
     if images:
         batches = ", ".join(
             f"{score.name} {score.batch or config.batch or score.published_batch}"
-            for score in images
+            for score in images.values()
             if score.published_batch > 1
         )
         where = f"the workers of {config.cluster}" if config.cluster else f"{config.workers} workers"

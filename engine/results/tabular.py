@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import PurePath
 
-__all__ = ["FORMATS", "aligned", "as_csv", "as_latex", "escaped"]
+__all__ = ["FORMATS", "aligned", "as_csv", "as_latex", "counted", "escaped", "format_of"]
 
 FORMATS = ("table", "csv", "json", "latex")
+_ENDINGS = {".csv": "csv", ".json": "json", ".tex": "latex"}
 
 Cells = Sequence[Sequence[str]]
 
@@ -47,6 +49,16 @@ def as_latex(cells: Cells, left: int = 1, rules: Sequence[int] = ()) -> list[str
         if number == 0 or number in rules:
             lines.append(r"\midrule")
     return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def format_of(asked: str | None, path: str | None) -> str:
+    """Which of `FORMATS`: the one asked for, or what a file's ending says."""
+    return asked or _ENDINGS.get(PurePath(path or "").suffix, FORMATS[0])
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 run", "2 runs"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def escaped(text: str) -> str:

@@ -10,7 +10,8 @@ import numpy
 import pytest
 
 from engine.config import RunConfig
-from engine.setup import Setup, sample_scores
+from engine.preparation import sample_scores
+from engine.setup import Setup
 from fitness.reference import SAMPLE, SEED, Quantiles
 from spaces import SPACES
 from spaces.errors import RunError
