@@ -11,8 +11,7 @@ representative's genotype, so that among them equal networks have equal genotype
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Literal, cast
 
@@ -36,6 +35,7 @@ from spaces.nasbench101_cells import (
 )
 from spaces.nasbench101_moves import one_step_away
 from spaces.network import Chain, Network, NetworkBuilder, chain
+from spaces.notation import json_object
 from spaces.space import Choice, Choose, Domain, Flag, Genotype, Integer, Space, Value
 
 Sampling = Literal["uniform", "authors"]
@@ -155,8 +155,8 @@ class NasBench101(Space):
         """
         if FORM.fullmatch(text):
             return genotype_of(read(text))
-        cell = _published(text)
-        return super().parse(text) if cell is None else genotype_of(cell)
+        given = json_object(text)
+        return genotype_of(_published(given)) if given.keys() == {"matrix", "ops"} else self._member(given)
 
     def describe(self, genotype: Genotype) -> str:
         """The representative in the notation that `parse` reads: one text for all isomorphic genotypes."""
@@ -250,14 +250,12 @@ def _answers(cell: Cell) -> dict[str, Value]:
     return answers
 
 
-def _published(text: str) -> Cell | None:
-    """The cell of JSON with a matrix and ops, or None if it is something else."""
-    try:
-        given = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(given, dict) or set(given) != {"matrix", "ops"}:
-        return None
+def _published(given: Mapping[str, object]) -> Cell:
+    """The cell of JSON with a matrix and ops.
+
+    Raises:
+        UsageError: It holds no cell.
+    """
     matrix, operations = given["matrix"], given["ops"]
     if not isinstance(matrix, list) or not all(isinstance(row, list) for row in matrix):
         raise InvalidGenotype(f"matrix {matrix!r:.80}; expected a list of rows of 0 and 1")

@@ -205,7 +205,7 @@ def from_matrix(matrix: Sequence[Sequence[int]], operations: Sequence[str]) -> C
         )
     for name in operations:
         if name not in OPERATIONS:
-            raise UnknownName("operation", str(name), OPERATIONS)
+            raise UnknownName("operation", str(name)[:80], OPERATIONS)
     edges = sum(
         edge_bit(source, target) for source, row in enumerate(matrix) for target, entry in enumerate(row) if entry
     )

@@ -6,7 +6,6 @@ arXiv:1905.13214. Owns choices and notations; `nds_cells` has the operations and
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import ClassVar, cast
@@ -14,6 +13,7 @@ from typing import ClassVar, cast
 from spaces.errors import InvalidGenotype, UsageError
 from spaces.nds_cells import FAMILIES, Cell, Edge, Family, stack
 from spaces.network import Network, NetworkBuilder
+from spaces.notation import json_object
 from spaces.space import Choice, Choose, Domain, Genotype, Integer, Space, Value
 
 CELLS = ("normal", "reduce")
@@ -142,13 +142,8 @@ class NdsSpace(Space):
             if (right := self.describe(genotype)) != text:
                 raise UsageError(f"architecture {text[:200]!r}; expected {right!r}, which it resembles")
             return genotype
-        try:
-            published = json.loads(text)
-        except json.JSONDecodeError:
-            published = None
-        if isinstance(published, dict) and ("genotype" in published or CELLS[0] in published):
-            return self.genotype_of(published)
-        return super().parse(text)
+        given = json_object(text)
+        return self.genotype_of(given) if {"genotype", CELLS[0]} & given.keys() else self._member(given)
 
     def _scale(self, genotype: Genotype) -> tuple[Value, Value]:
         return self.width or genotype["width"], self.depth or genotype["depth"]

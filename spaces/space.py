@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, cast, overload
 
-from spaces.errors import InvalidGenotype, RunError, UsageError
+from spaces.errors import InvalidGenotype, NoNeighbour, UsageError
 from spaces.network import Network
+from spaces.notation import json_object
 
 Value = int | str | bool
 REDRAWS = 1000  # moves tried before a space is said to have no other network within reach
@@ -230,7 +231,7 @@ class Space(ABC):
             asked.add(name)
             value = choices.get(name)
             if value not in domain:
-                what = "is missing" if name not in choices else f"is {value!r}"
+                what = "is missing" if name not in choices else f"is {value!r:.80}"
                 raise InvalidGenotype(f"space {self.name!r}: choice {name!r} {what}; expected one of {domain}")
             return value  # type: ignore[return-value]
 
@@ -238,7 +239,7 @@ class Space(ABC):
         if len(asked) != len(genotype):
             extra = next(name for name in genotype if name not in asked)
             raise InvalidGenotype(
-                f"space {self.name!r}: choice {extra!r} has no meaning in this architecture; remove it"
+                f"space {self.name!r}: choice {extra!r:.80} has no meaning in this architecture; remove it"
             )
         return self._remember(genotype, network)
 
@@ -275,17 +276,19 @@ class Space(ABC):
         """A neighbour whose network differs; the default redraws one choice.
 
         Raises:
-            RunError: A thousand moves in a row led to the same network.
+            NoNeighbour: A thousand moves in a row led to the same network.
         """
         key = self.decode(genotype).key
         for _ in range(REDRAWS):
             child = self._move(genotype, rng)
             if self.decode(child).key != key:
                 return child
-        raise RunError(f"space {self.name!r}: {REDRAWS} moves from {genotype.to_dict()} changed nothing")
+        raise NoNeighbour(f"space {self.name!r}: {REDRAWS} moves from {genotype.to_dict()} changed nothing")
 
     def _move(self, genotype: Genotype, rng: Random) -> Genotype:
         """One random step; it need not change the network."""
+        if not genotype:
+            return genotype
         target = list(genotype)[int(rng.random() * len(genotype))]
 
         def choose(name: str, domain: Domain) -> Value:
@@ -357,16 +360,18 @@ class Space(ABC):
         """Read an architecture as a user writes it: JSON of the choices, or the space's own notation.
 
         Raises:
-            UsageError: Not JSON.
+            UsageError: Not JSON of choices.
             InvalidGenotype: Not a member of the space.
         """
-        try:
-            choices = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"architecture {text[:80]!r} is not JSON ({error}); expected its choices") from error
-        if not isinstance(choices, dict):
-            raise UsageError(f"architecture {text[:80]!r}; expected a JSON object of choices")
-        genotype = Genotype(choices)
+        return self._member(json_object(text))
+
+    def _member(self, choices: Mapping[str, object]) -> Genotype:
+        """The genotype of choices that a user named.
+
+        Raises:
+            InvalidGenotype: Not a member of the space.
+        """
+        genotype = Genotype(cast(Mapping[str, Value], choices))
         self.decode(genotype)
         return genotype
 

@@ -225,6 +225,25 @@ def test_texts_that_describe_nothing_are_refused(space: Space, text: str) -> Non
         space.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 200_000,
+        '{"normal":' + "[" * 992 + "]" * 992 + "}",  # read, but too deep to be shown
+        "1" * 5_000 + ",",
+        '{"normal":' + "9" * 5_000 + "}",
+        '{"matrix":' + "9" * 5_000 + ',"ops":[]}',
+        '{"' + "x" * 10_000 + '":1}',
+        "11-1:" + "-" * 10_000,
+    ],
+)
+def test_deep_and_long_texts_are_refused_in_a_short_line(space: Space, text: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        space.parse(text)
+    assert len(str(refusal.value)) < 600
+    assert "\n" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("value", [[1], {"a": 1}, None, 1.5, float("nan"), 10**30, "\x00"])
 def test_json_values_of_another_kind_are_refused(space: Space, value: object) -> None:
     genotype = space.sample(Random(0))
