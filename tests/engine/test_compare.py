@@ -260,7 +260,76 @@ def test_a_run_that_fails_is_told_and_the_others_count(engine: Any, table: Path)
     assert looked_up["failures"]
     assert len(looked_up["failures"]) + len(looked_up["runs"]) == 6
     assert "knows no 'test_acc_pct'" in looked_up["failures"][0]
-    assert "runs failed" in engine("compare", "cmp").out
+    assert ": none of 1 candidates is feasible" in engine("compare", "cmp").out
+
+
+def test_a_failure_that_may_pass_is_tried_again(compare: Any, engine: Any) -> None:
+    nobody = compare("--runs=1", "--budget=2", "--cluster=tcp://127.0.0.1:1")
+    assert nobody.code == 1
+    assert "all 4 runs failed" in nobody.complaint
+    assert engine("resume", "cmp", "--quiet").code == 0
+    assert len(compared(Plan.read(Path("cmp"))).spaces[0].rows[0].runs) == 1
+
+
+def test_a_lost_run_is_made_again(compare: Any, engine: Any) -> None:
+    compare("--runs=1", "--budget=3")
+    lost = next(Path("cmp/runs").iterdir())
+    shutil.rmtree(lost)
+    assert json.loads(engine("compare", "cmp", "--json").out)["finished"] == 3
+    assert json.loads(engine("resume", "cmp", "--quiet", "--json").out)["finished"] == 4
+    assert lost.exists()
+
+
+@pytest.mark.parametrize("line", ['{"name": "x", "seconds": "long"}', '{"name": 3, "seconds": 1}', "[]", "7", "{"])
+def test_damaged_lines_of_results_are_passed_over(compare: Any, engine: Any, line: str) -> None:
+    compare("--runs=1", "--budget=2")
+    with Path("cmp/finished.jsonl").open("a") as file:
+        file.write(line + "\n")
+    assert json.loads(engine("compare", "cmp", "--json").out)["finished"] == 4
+
+
+def test_a_run_that_lost_its_records_is_named(compare: Any, engine: Any) -> None:
+    compare("--runs=1", "--budget=2")
+    run = next(Path("cmp/runs").iterdir())
+    (run / "records.jsonl").write_text("")
+    assert f"{run} is finished but has no feasible record" in engine("compare", "cmp").complaint
+
+
+def test_a_table_of_some_architectures_judges_what_it_knows(engine: Any, table: Path) -> None:
+    part = table.with_name("part.csv")
+    lines = table.read_text().splitlines(keepends=True)
+    rows = [line.partition(",")[2] for line in lines[1::2]]
+    part.write_text(lines[0] + "".join(f"{index},{row}" for index, row in enumerate(rows)))
+    asked = ("--metric=test_acc_pct", "--runs=8", "--strategies=random", "--fitness=trace,params,depth")
+    answer = engine("compare", f"--table={part}", *asked, "--budget=3", "--quiet", "--out=cmp")
+    found = compared(Plan.read(Path("cmp"))).spaces[0]
+    assert answer.code == 0
+    assert "the table does not know test_acc_pct of" in answer.out
+    for row in found.rows:
+        known = [run.values["test_acc_pct"] for run in row.runs if not math.isnan(run.values["test_acc_pct"])]
+        assert list(row.values("test_acc_pct")) == known
+    complete = [
+        seed
+        for seed in range(8)
+        if not any(math.isnan(row.runs[seed].values["test_acc_pct"]) for row in found.rows)
+    ]
+    assert found.complete == len(complete)
+
+
+def test_the_direction_of_a_metric_can_be_said(engine: Any, table: Path) -> None:
+    asked = ("compare", f"--table={table}", "--strategies=random", "--runs=1", "--budget=3", "--quiet")
+    worst = engine(*asked, "--metric=test_acc_pct:min", "--out=cmp")
+    lowest = min(float(row["test_acc_pct"]) for row in _rows(table).values())
+    assert f"{lowest:.2f}" in worst.out
+    assert "smaller is better" in worst.out
+
+
+def test_a_cache_that_cannot_be_used_is_found_before_anything_runs(
+    compare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("NAS_ENGINE_CACHE", str(tmp_path / "file" / "cache"))
+    assert "cannot write to the score cache" in compare("--fitness=naswot").complaint
 
 
 def _emptied(line: str) -> str:
@@ -281,6 +350,13 @@ def _emptied(line: str) -> str:
         (["--budget=0"], "budget is 0"),
         (["--strategies=random", "--population=5"], "population is given, but none of random takes it"),
         (["--plot=curves.pdf"], "expected a name ending in .png or .svg"),
+        (["--strategies="], "unknown strategy ''"),
+        (["--fitness="], "fitness ''"),
+        (["--workers=0"], "workers is 0"),
+        (["--workers=-1"], "workers is -1"),
+        (["--cluster=here"], "cluster"),
+        (["--file=nowhere/found.csv"], "there is no folder 'nowhere'"),
+        (["--plot=nowhere/found.png"], "there is no folder 'nowhere'"),
         (["--strategies=aging(size=3)"], "takes no option 'size'"),
         (["--simulated-seconds=100"], "nothing is looked up"),
     ],
@@ -301,6 +377,7 @@ def test_a_used_folder_is_refused(compare: Any, engine: Any) -> None:
     compare()
     assert "engine resume cmp" in compare().complaint
     assert "keep one budget" in engine("resume", "cmp", "--budget=20").complaint
+    assert "--runs changes nothing" in engine("compare", "cmp", "--runs=20").complaint
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 9}', '{"format": 1, "base": {}}'])
