@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from spaces.errors import InvalidGenotype, UsageError
 from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, ReLU, Shape, Zero
 from spaces.network import Chain, Network, NetworkBuilder, chain
-from spaces.space import Additive, Choice, Choose, Domain, Genotype, Integer, Space, Value
-from spaces.supernet import split
+from spaces.space import Additive, Choice, Choose, Genotype, Integer, Space, Value
 
 if TYPE_CHECKING:
-    from spaces.nats_supernet import NatsTssSupernet, ThinNetworks
+    from spaces.nats_supernet import NatsTssSupernet
+    from spaces.supernet import ThinNetworks
 
 Operator = Callable[[NetworkBuilder, int, int], int]
 """Adds an operation behind a node, for a number of channels; returns the handle of its output."""
@@ -98,10 +98,7 @@ class NatsTss(Space):
         return NatsTssSupernet(self)
 
     def thin_networks(self, genotype: Genotype) -> ThinNetworks:
-        """The small networks that TE-NAS measures instead of an architecture or supernet of this space.
-
-        They do not depend on this space's `channels` and `cells`.
-        """
+        """See `spaces.supernet.Thinned.thin_networks`."""
         from spaces.nats_supernet import thin_networks
 
         return thin_networks(self, genotype)
@@ -178,23 +175,6 @@ class NatsSss(Space):
             yield Genotype({f"c{i}": width for i, width in enumerate(widths, start=1)})
 
 
-def thin_cell(genotype: Genotype) -> Network:
-    """One cell of a topology genotype or supernet with one channel on 3x3 patches, then batch norm and ReLU.
-
-    Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS), ICLR 2021,
-    arXiv:2102.11535, count linear regions on it. Their net ends in a classifier; that has no ReLU, so it is left
-    out. The input is (1, 3, 3).
-    """
-    net = NetworkBuilder((1, 3, 3))
-    cell = {edge: tuple(OPERATORS[name] for name in split(genotype[edge])) for edge in EDGES}
-    return end_thin_cell(net, join_cell(net, net.input, cell, 1))
-
-
-def end_thin_cell(net: NetworkBuilder, x: int) -> Network:
-    """Batch norm and ReLU behind a cell, and nothing more."""
-    return net.build(net.add(_RELU, net.add(_NORM, x)))
-
-
 def join_cell(net: NetworkBuilder, x: int, cell: Mapping[str, tuple[Operator, ...]], channels: int) -> int:
     """Node j is the sum over i < j of the operations i->j, each applied to node i; returns node 3."""
     nodes = [x]
@@ -255,11 +235,8 @@ __all__ = [
     "EDGES",
     "OPERATIONS",
     "OPERATORS",
-    "Domain",
     "NatsSss",
     "NatsTss",
     "Operator",
-    "end_thin_cell",
     "join_cell",
-    "thin_cell",
 ]

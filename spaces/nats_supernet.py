@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 from spaces.errors import InvalidGenotype
-from spaces.layers import Op, Shape
-from spaces.nats import EDGES, OPERATIONS, OPERATORS, NatsTss, Operator, end_thin_cell, join_cell
+from spaces.layers import BatchNorm, Op, ReLU, Shape
+from spaces.nats import EDGES, OPERATIONS, OPERATORS, NatsTss, Operator, join_cell
 from spaces.network import Chain, Network, NetworkBuilder
 from spaces.space import Choose, Genotype
-from spaces.supernet import Subsets, SupernetSpace, split
+from spaces.supernet import Placed, Subsets, SupernetSpace, ThinNetworks, split
 
 _OPERATIONS = Subsets(OPERATIONS)
 _THIN_CHANNELS = 3
@@ -67,45 +66,19 @@ class NatsTssSupernet(SupernetSpace):
         return self._plain.describe(genotype)
 
     def thin_networks(self, genotype: Genotype) -> ThinNetworks:
-        """See `NatsTss.thin_networks`."""
+        """See `Thinned.thin_networks`."""
         return self._plain.thin_networks(genotype)
 
 
-class Placed(NamedTuple):
-    """A network that is part of a supernet.
-
-    Attributes:
-        network: Operations, places and shares are those of its nodes.
-        places: Of every node a name that no other has. What stands for the same operation on the same edge of the
-            same cell has the same one, whatever else has been pruned, so that networks can share weights.
-        shares: Of every node, with what factor it takes each of its inputs: on an edge of n operations 1/n.
-    """
-
-    network: Network
-    places: tuple[str, ...]
-    shares: tuple[tuple[float, ...], ...]
-
-
-class ThinNetworks(NamedTuple):
-    """What TE-NAS measures instead of a network.
-
-    Attributes:
-        ntk: The network with 3 channels and one cell a stage, on the space's images.
-        regions: One cell with one channel on (1, 3, 3) patches, then batch norm and ReLU.
-    """
-
-    ntk: Placed
-    regions: Placed
-
-
 def thin_networks(plain: NatsTss, genotype: Genotype) -> ThinNetworks:
-    """The thin networks of an architecture or supernet; see `NatsTss.thin_networks`."""
+    """The thin networks of an architecture or supernet; see `Thinned.thin_networks`."""
     channels, height, width = plain.channels_first
     small = NatsTss((height, width, channels), plain.num_classes, channels=_THIN_CHANNELS, cells=1)
     wide = _PlacedBuilder(small.channels_first)
     narrow = _PlacedBuilder((1, 3, 3))
     body = small.assemble(wide, wide.operators(genotype))
-    cell = end_thin_cell(narrow, join_cell(narrow, narrow.input, narrow.operators(genotype), 1))
+    end = narrow.add(BatchNorm(), join_cell(narrow, narrow.input, narrow.operators(genotype), 1))
+    cell = narrow.build(narrow.add(ReLU(), end))  # the authors' classifier is left out: it has no ReLU
     return ThinNetworks(wide.placed(body), narrow.placed(cell))
 
 

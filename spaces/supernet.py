@@ -1,7 +1,8 @@
 """Supernets as genotypes: every choice holds one or several of its options at once.
 
 A space that can be relaxed offers `relaxed()`, which returns its `SupernetSpace`. A genotype with one option left
-everywhere is a genotype of the plain space, with the same network; a search that prunes ends at one.
+everywhere is a genotype of the plain space, with the same network; a search that prunes ends at one. A space whose
+supernets TE-NAS can score is `Thinned` too.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import combinations
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from spaces.errors import EngineError
+from spaces.network import Network
 from spaces.space import Genotype, Space, Value
 
 _JOIN = "+"
@@ -71,6 +74,44 @@ class SupernetSpace(Space):
     def relaxed(self) -> SupernetSpace:
         """The space itself."""
         return self
+
+
+class Placed(NamedTuple):
+    """A network that is part of a supernet.
+
+    Attributes:
+        network: Operations, places and shares are those of its nodes.
+        places: Of every node a name that no other has. What stands for the same operation on the same edge of the
+            same cell has the same one, whatever else has been pruned, so that networks can share weights.
+        shares: Of every node, with what factor it takes each of its inputs: on an edge of n operations 1/n.
+    """
+
+    network: Network
+    places: tuple[str, ...]
+    shares: tuple[tuple[float, ...], ...]
+
+
+class ThinNetworks(NamedTuple):
+    """What TE-NAS measures instead of a network.
+
+    Attributes:
+        ntk: The network with 3 channels and one cell a stage, on the space's images.
+        regions: One cell with one channel on (1, 3, 3) patches, then batch norm and ReLU.
+    """
+
+    ntk: Placed
+    regions: Placed
+
+
+@runtime_checkable
+class Thinned(Protocol):
+    """A space that offers the networks of TE-NAS; its supernets offer them too."""
+
+    def thin_networks(self, genotype: Genotype) -> ThinNetworks:
+        """The small networks that TE-NAS measures instead of an architecture or supernet of this space.
+
+        They do not depend on how wide and deep the space's own networks are.
+        """
 
 
 def joined(options: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fitness.lower import LoweredNetwork, lower
 from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU, Zero
-from spaces.nats import EDGES, NatsTss, thin_cell
+from spaces.nats import EDGES, NatsTss
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Genotype
 
@@ -49,7 +49,7 @@ def golden_thin_network(name: str) -> tuple[LoweredNetwork, dict[str, Any]]:
     named = _Named((1, 3, 3))
     x = named.thin_cell(named.net.input, genotype)
     network = named.net.build(named.net.add(ReLU(), named.add("lastact.0", BatchNorm(), x)))
-    assert network == thin_cell(genotype)
+    assert network == NatsTss().thin_networks(genotype).regions.network
     return named.load(network, arrays_of(f"thin_{name}")), record
 
 

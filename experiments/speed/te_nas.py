@@ -21,7 +21,7 @@ from fitness.lower import lower
 from fitness.probing.ntk_gram import ntk_gram
 from fitness.probing.probe import Probe, Probed
 from fitness.scores.linear_regions import LinearRegions
-from spaces.nats import NatsTss, thin_cell
+from spaces.nats import NatsTss
 
 Task = Callable[[], object]
 NTK_CASES = {"NTK, C=3 N=1, B=72": (3, 1, 72), "NTK, C=16 N=5, B=16": (16, 5, 16)}
@@ -50,7 +50,8 @@ def ntk(seed: int, channels: int, cells: int, batch: int) -> tuple[Task, Task]:
 def regions(seed: int) -> tuple[Task, Task]:
     """Both ways from 3 x 1000 patches to the regions of the one-cell network of a random topology."""
     torch.manual_seed(seed)
-    module = lower(thin_cell(NatsTss().sample(Random(seed)))).train()
+    space = NatsTss()
+    module = lower(space.thin_networks(space.sample(Random(seed))).regions.network).train()
     patches = torch.randn(3000, 1, 3, 3)
     probe = Probe(patches, batch=3000)
     ours = LinearRegions(batches=3)

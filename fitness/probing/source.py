@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fitness.base import Fitness
 from fitness.data import load_images
-from fitness.scores.base import PassScore, Score
+from fitness.scores.base import Score
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class ProbeSource:
         """Load the images that scores need; one that does not say how many gets 64.
 
         Raises:
-            UsageError: The data has no labels or other classes than the networks, the device is not there.
+            UsageError: A score has more passes than images, the data has no labels or other classes than the networks,
+                the device is not there.
             RunError: The files cannot be read.
         """
         import torch
@@ -54,9 +55,10 @@ class ProbeSource:
         for score in scores:
             published: int = getattr(score, "published_batch", 64)
             own: int = getattr(score, "batch", None) or self.batch or published
-            if isinstance(score, PassScore):
+            if isinstance(score, Score):
                 score.spans(own)  # raises if there are too few for it
-            count = max(count, score.loaded(own) if isinstance(score, Score) else own)
+                own = score.loaded(own)
+            count = max(count, own)
         loaded = load_images(self.data, self.shape, count, self.seed)
         labelled = [score.name for score in scores if getattr(score, "needs_labels", False)]
         if labelled and loaded.labels is None:

@@ -73,6 +73,14 @@ class Score(ABC):
         """How many images of a data set a run loads so that the score sees `count`."""
         return count
 
+    def spans(self, count: int) -> tuple[tuple[int, int], ...]:
+        """Which of `count` images each of its passes sees, as (first, one past the last).
+
+        Raises:
+            UsageError: Too few images for that.
+        """
+        return ((0, count),)
+
     def __call__(self, subject: Probed) -> float:
         """The score of a module, which is left as it was found, on a probe's images.
 
@@ -118,10 +126,6 @@ class PassScore(Score):
 
     jacobian: ClassVar[bool] = False
     gradients: ClassVar[bool] = False
-
-    def spans(self, count: int) -> tuple[tuple[int, int], ...]:
-        """Which of `count` images each of its passes sees, as (first, one past the last)."""
-        return ((0, count),)
 
     def observer(self) -> Observer | None:
         """A fresh observer for one pass."""

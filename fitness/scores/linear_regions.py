@@ -24,7 +24,7 @@ class LinearRegions(PassScore):
     """In how many different linear regions of the network a batch's images lie: distinct patterns of all its ReLUs.
 
     At most the number of images, which networks of full width reach. TE-NAS counts the regions of 3 batches of 1000
-    patches of 3 x 3 pixels in a one-cell network of width one (`spaces.nats.thin_cell`, `batches=3`).
+    patches of 3 x 3 pixels in a one-cell network of width one (`te_nas_regions`, `batches=3`).
 
     Args:
         batches: How many mini-batches the images are split into, each with its own pass.
@@ -42,7 +42,7 @@ class LinearRegions(PassScore):
             raise UsageError(f"linear_regions: batches is {self.batches}; expected a whole number of at least 1")
 
     def spans(self, count: int) -> tuple[tuple[int, int], ...]:
-        """See `PassScore.spans`."""
+        """See `Score.spans`."""
         return equal_spans(self.name, count, self.batches)
 
     def observer(self) -> ImagePatterns:

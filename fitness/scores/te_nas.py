@@ -25,9 +25,8 @@ from fitness.scores.base import GenotypeScore, equal_spans
 from fitness.scores.linear_regions import LinearRegions
 from fitness.scores.ntk import Ntk
 from spaces.errors import UsageError
-from spaces.nats_supernet import Placed, ThinNetworks
 from spaces.space import Genotype
-from spaces.supernet import spaces_that_offer
+from spaces.supernet import Placed, Thinned, ThinNetworks, spaces_that_offer
 
 __all__ = ["TeNasNtk", "TeNasRegions", "random_patches", "shared_weights"]
 
@@ -48,7 +47,7 @@ class _ThinScore(GenotypeScore):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("draws")
-        if self.space is not None and not hasattr(self.space, "thin_networks"):
+        if self.space is not None and not isinstance(self.space, Thinned):
             raise UsageError(
                 f"{self.title} is computed on thin networks, which space {self.space.name!r} does not offer; "
                 f"expected one of {', '.join(spaces_that_offer('thin_networks'))}"
@@ -59,10 +58,13 @@ class _ThinScore(GenotypeScore):
         if type(value) is not int or value < 1:
             raise UsageError(f"{self.title}: {name} is {value!r}; expected a whole number of at least 1")
 
+    def spans(self, count: int) -> tuple[tuple[int, int], ...]:
+        """See `Score.spans`: the draws."""
+        return equal_spans(self.name, count, self.draws)
+
     def _thin(self, genotype: Genotype) -> ThinNetworks:
-        space: Any = self.space
-        networks: ThinNetworks = space.thin_networks(genotype)
-        return networks
+        assert isinstance(self.space, Thinned), "a run gives its space, which was checked"
+        return self.space.thin_networks(genotype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ class TeNasNtk(_ThinScore):
     def compute(self, module: nn.Module, probe: Probe) -> float:
         """See `SoloScore.compute`."""
         values = []
-        for first, last in equal_spans(self.name, probe.count(self), self.draws):
+        for first, last in self.spans(probe.count(self)):
             part = replace(probe, images=probe.images[first:last])
             values.append(Ntk(batch=last - first).compute(module, part))
         return fmean(values)
@@ -113,6 +115,11 @@ class TeNasRegions(_ThinScore):
         super().__post_init__()
         self._check("batches")
 
+    def spans(self, count: int) -> tuple[tuple[int, int], ...]:
+        """See `Score.spans`: the draws, each of which has to suffice for all mini-batches."""
+        equal_spans(self.name, count, self.draws * self.batches)
+        return super().spans(count)
+
     def loaded(self, count: int) -> int:
         """See `Score.loaded`."""
         return min(count, _CUT_FROM)
@@ -126,7 +133,7 @@ class TeNasRegions(_ThinScore):
     def compute(self, module: nn.Module, probe: Probe) -> float:
         """See `SoloScore.compute`."""
         values = []
-        for first, last in equal_spans(self.name, probe.count(self), self.draws):
+        for first, last in self.spans(probe.count(self)):
             part = replace(probe, images=probe.images[first:last], labels=None, batch=last - first)
             values.append(LinearRegions(batches=self.batches)(Probed(module, part)))
         return fmean(values)

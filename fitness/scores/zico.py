@@ -45,7 +45,7 @@ class ZiCo(PassScore):
             raise UsageError(f"zico: batches is {self.batches}; expected at least 2, whose gradients can differ")
 
     def spans(self, count: int) -> tuple[tuple[int, int], ...]:
-        """See `PassScore.spans`."""
+        """See `Score.spans`."""
         return equal_spans(self.name, count, self.batches)
 
     def value(self, *passes: Pass) -> float:

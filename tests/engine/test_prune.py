@@ -245,6 +245,26 @@ def test_the_published_search_in_small(engine: Callable[..., Any], tmp_path: Pat
     assert all(len(record["scores"]) == 2 for record in records if record["status"] != "failed")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--strategy=random", "--fitness=te_nas_regions", "--batch=8"], "te_nas_regions splits 8 images into 9"),
+        (["--strategy=random", "--fitness=te_nas_ntk(batch=4,draws=5)"], "splits 4 images into 5"),
+        (
+            ["--strategy=prune", "--fitness=te_nas_ntk+te_nas_regions", "--batch=2"],
+            "te_nas_ntk splits 2 images into 3",
+        ),
+    ],
+)
+def test_fewer_images_than_passes_are_refused_before_anything_runs(
+    arguments: list[str], says: str, engine: Callable[..., Any], tmp_path: Path
+) -> None:
+    answer = engine("run", "--space", TINY, *arguments, "--data=noise", "--device=cpu", "--out", tmp_path / "run")
+    assert answer.code == 2
+    assert says in answer.err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["te_nas_ntk", "te_nas_regions"])
 def test_other_spaces_are_refused(engine: Callable[..., Any], name: str) -> None:
     complaint = engine("run", "--space", "munas", "--strategy", "random", "--fitness", name).complaint

@@ -22,9 +22,11 @@ from fitness.probing.source import ProbeSource
 from fitness.scores.linear_regions import LinearRegions
 from fitness.scores.te_nas import TeNasNtk, TeNasRegions, random_patches, shared_weights
 from spaces.errors import ScoreFailed, UsageError
-from spaces.layers import Conv, Dense
+from spaces.layers import Conv, Dense, Flatten, ReLU
 from spaces.nats import NatsTss
-from spaces.space import Genotype
+from spaces.network import Network, NetworkBuilder
+from spaces.space import Choose, Genotype, Integer, Space
+from spaces.supernet import Placed, ThinNetworks
 from tests.golden_nets import golden_inputs, golden_thin_network
 
 SPACE = NatsTss((8, 8, 3), channels=2, cells=1)
@@ -173,6 +175,29 @@ def test_a_run_loads_no_more_images_than_patches_are_cut_from() -> None:
     assert len(source.open([TeNasNtk()]).images) == 216
     fitness, probe = TeNasRegions(space=SPACE), source.open([TeNasRegions()])
     assert fitness.subject(SPACE.sample(Random(0)), probe).probe.images.shape == (9000, 1, 3, 3)
+
+
+class _Foreign(Space):
+    """A space that nothing of ours knows, with thin networks of its own."""
+
+    def build(self, choose: Choose) -> Network:
+        choose("one", Integer(1, 2))
+        return self.thin_networks(Genotype({})).ntk.network
+
+    def thin_networks(self, genotype: Genotype) -> ThinNetworks:
+        return ThinNetworks(*(self._placed(shape) for shape in (self.channels_first, (1, 3, 3))))
+
+    def _placed(self, shape: tuple[int, ...]) -> Placed:
+        net = NetworkBuilder(shape)
+        x = net.add(ReLU(), net.add(Conv(2, (3, 3)), net.input))
+        network = net.build(net.add(Dense(2), net.add(Flatten(), x)))
+        return Placed(network, tuple(map(str, range(len(network)))), ((1.0,),) * len(network))
+
+
+def test_any_space_may_offer_thin_networks() -> None:
+    space = _Foreign((8, 8, 3))
+    for fitness in (TeNasNtk(batch=9, space=space), TeNasRegions(batch=9, space=space)):
+        assert fitness(fitness.subject(space.sample(Random(0)), _probe())) > 0
 
 
 # --- in runs ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from spaces.errors import InvalidGenotype, UsageError
 from spaces.layers import Add, Conv, ReLU
-from spaces.nats import EDGES, OPERATIONS, NatsSss, NatsTss, thin_cell
+from spaces.nats import EDGES, OPERATIONS, NatsSss, NatsTss
 from spaces.nats_supernet import NatsTssSupernet
 from spaces.space import Genotype
 from spaces.supernet import Subsets, spaces_that_offer
@@ -36,7 +36,6 @@ def test_one_operation_on_every_edge_is_the_plain_genotype_network_and_text() ->
         assert SUPERNETS.decode(again).nodes == network.nodes
         assert SUPERNETS.describe(genotype) == PLAIN.describe(genotype)
         assert SUPERNETS.undecided(genotype) == 0
-        assert SUPERNETS.thin_networks(genotype).regions.network == thin_cell(genotype)
 
 
 def test_only_spaces_with_supernets_offer_them() -> None:
@@ -58,7 +57,7 @@ def test_supernets_take_images_channels_and_cells_of_their_space() -> None:
 
 def test_a_node_sums_every_operation_of_its_edges() -> None:
     """Of the whole cell: 1, 2 and 3 edges of 5 operations, of which `none` and the identity are terms too."""
-    cell = thin_cell(SUPERNETS.whole)
+    cell = SUPERNETS.thin_networks(SUPERNETS.whole).regions.network
     sums = [len(inputs) for op, inputs in zip(cell.ops, cell.inputs, strict=True) if isinstance(op, Add)]
     assert sorted(sums) == [5, 10, 15]
     convolutions = [op.kernel for op in cell.ops if isinstance(op, Conv)]
@@ -147,7 +146,6 @@ def test_thin_networks_do_not_depend_on_the_spaces_own_width_and_depth() -> None
     thin = NatsTss(channels=3, cells=1).relaxed()
     assert SUPERNETS.thin_networks(genotype) == thin.thin_networks(genotype)
     assert SUPERNETS.thin_networks(genotype).ntk.network == thin.decode(genotype)
-    assert SUPERNETS.thin_networks(genotype).regions.network == thin_cell(genotype)
 
 
 def test_what_is_left_stays_in_its_place() -> None:
