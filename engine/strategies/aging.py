@@ -11,7 +11,7 @@ enter the population, and random ones are drawn until it is full.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import ClassVar, NamedTuple
@@ -21,8 +21,8 @@ from deap.tools import selection
 
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
-from engine.strategies.base import stream
-from spaces.errors import UsageError
+from engine.strategies.base import Exhausted, check_count, stream
+from spaces.errors import NoNeighbour
 from spaces.space import Genotype, Space
 
 
@@ -50,8 +50,8 @@ class AgingEvolution:
     def __init__(
         self, space: Space, objectives: Objectives, seed: int, population: int = 100, tournament: int = 25
     ) -> None:
-        if population < 1 or tournament < 1:
-            raise UsageError(f"population {population}, tournament {tournament}; expected both at least 1")
+        check_count("population", population)
+        check_count("tournament", tournament)
         self._space, self._objectives, self._seed = space, objectives, seed
         self._asked = 0
         self._population: deque[_Individual] = deque(maxlen=population)
@@ -61,20 +61,14 @@ class AgingEvolution:
         self._toolbox.register("mutate", space.mutate)
 
     @property
-    def complete(self) -> bool:
-        """Whether the population is, so that an ask makes a child."""
-        return len(self._population) == self._size
+    def missing(self) -> int:
+        """How many individuals the population lacks; an ask makes a child once it is complete."""
+        return self._size - len(self._population)
 
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
-        number = self._asked
-        rng = stream(self._seed, number)
-        if not self.complete:
-            candidate = Candidate(number, self._space.sample(rng))
-        else:
-            with _drawing_from(rng):
-                (parent,) = self._toolbox.select(self._population)
-            candidate = Candidate(number, self._toolbox.mutate(parent.genotype, rng), parent.number)
+        rng = stream(self._seed, self._asked)
+        candidate = Candidate(self._asked, self._space.sample(rng)) if self.missing else self._child(rng)
         self._asked += 1
         return candidate
 
@@ -87,6 +81,18 @@ class AgingEvolution:
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
         self._asked += 1
+
+    def _child(self, rng: Random) -> Candidate:
+        """A mutant of a tournament's winner; one from which no move leads anywhere leaves the field to others."""
+        field: Sequence[_Individual] = self._population
+        while field:
+            with _drawing_from(rng):
+                (parent,) = self._toolbox.select(field)
+            try:
+                return Candidate(self._asked, self._toolbox.mutate(parent.genotype, rng), parent.number)
+            except NoNeighbour:
+                field = [other for other in field if other.genotype != parent.genotype]
+        raise Exhausted
 
 
 @contextmanager

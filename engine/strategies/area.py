@@ -4,7 +4,8 @@ Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, I
 Algorithm 2 (assisted regularised evolutionary algorithm, AREA); its evolution is `engine.strategies.aging`.
 
 Differs from the paper: while candidates that break a bound or fail leave the population incomplete, the next
-best of the pool are asked, then random ones.
+best of the pool are asked, then random ones. With several asks open, none is made while those under way may
+complete the population: the best of the pool start the evolution, however many are evaluated at once.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import ClassVar
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
 from engine.strategies.aging import AgingEvolution
-from engine.strategies.base import stream
-from spaces.errors import RunError, UsageError
+from engine.strategies.base import Waiting, check_count, stream
+from spaces.errors import RunError
 from spaces.space import Genotype, Space
 
 _POOL_STREAM = 2**64 - 1  # the pool's random numbers are those of an ask that never comes
@@ -36,7 +37,8 @@ class AssistedEvolution:
         rank: Scores of genotypes, larger is better, -inf for those that have none; these are not asked.
         population: As for aging evolution; 10, as in the paper's experiments on NAS-Bench-201.
         tournament: As for aging evolution; 3, as in that benchmark's own baseline (AutoDL-Projects).
-        pool: Number of random architectures that are ranked; twice the population if not given, as in the paper.
+        pool: Number of random architectures that are ranked; twice the population if not given, as in the paper,
+            and never more than a finite space holds.
     """
 
     max_objectives: ClassVar[int | None] = 1
@@ -52,16 +54,19 @@ class AssistedEvolution:
         pool: int | None = None,
     ) -> None:
         self._evolution = AgingEvolution(space, objectives, seed, population, tournament)
-        if pool is not None and (type(pool) is not int or pool < population):
-            raise UsageError(f"pool {pool!r}; expected a whole number of at least the population, {population}")
+        if pool is None:
+            pool = 2 * population
+        else:
+            check_count(f"pool for a population of {population:,}", pool, least=population)
         self._space, self._seed, self._rank = space, seed, rank
-        self._size = 2 * population if pool is None else pool
+        self._size = pool if space.size is None else min(pool, space.size)
         self._ranked: list[Genotype] | None = None  # the pool, best first
-        self._asked = 0
+        self._asked = self._told = 0
 
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
-        if not self._evolution.complete and self._asked < self._size:
+        self._wait()
+        if self._evolution.missing and self._asked < self._size:
             if self._ranked is None:
                 self._ranked = self._rank_pool()
             if self._asked < len(self._ranked):
@@ -73,12 +78,19 @@ class AssistedEvolution:
 
     def tell(self, record: Record) -> None:
         """See `Strategy.tell`."""
+        self._told += 1
         self._evolution.tell(record)
 
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
+        self._wait()
         self._asked += 1
         self._evolution.adopt(candidate)
+
+    def _wait(self) -> None:
+        missing = self._evolution.missing
+        if missing and self._asked - self._told >= missing:
+            raise Waiting
 
     def _rank_pool(self) -> list[Genotype]:
         rng = stream(self._seed, _POOL_STREAM)
@@ -87,4 +99,6 @@ class AssistedEvolution:
         if len(scores) != len(pool):
             raise RunError(f"rank gave {len(scores)} scores for {len(pool)} architectures; expected one for each")
         known = [place for place, score in enumerate(scores) if score > -math.inf]
+        if not known:
+            raise RunError(f"rank has no score for any of the {len(pool)} architectures of the pool")
         return [pool[place] for place in sorted(known, key=lambda place: -scores[place])]

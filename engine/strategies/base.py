@@ -10,10 +10,13 @@ from random import Random
 from typing import Protocol
 
 from engine.records import Candidate, Record
+from spaces.errors import UsageError
+
+MOST = 1_000_000  # of whatever an option counts, as in a run's config; more is a slip of the finger
 
 
 class Exhausted(Exception):
-    """Every architecture of a finite space has been asked."""
+    """Nothing more to ask: every architecture of a finite space has been, or the search is at its end."""
 
 
 class Waiting(Exception):
@@ -52,6 +55,16 @@ class Strategy(Protocol):
             Waiting: Where `ask` would.
         """
         ...
+
+
+def check_count(name: str, value: int, least: int = 1, most: int = MOST) -> None:
+    """Refuse an option that counts nothing or too much.
+
+    Raises:
+        UsageError: Not a whole number from `least` to `most`.
+    """
+    if type(value) is not int or not least <= value <= most:
+        raise UsageError(f"{name} is {value!r}; expected a whole number from {least:,} to {most:,}")
 
 
 def stream(seed: int, number: int) -> Random:

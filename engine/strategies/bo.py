@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from statistics import NormalDist
 from typing import ClassVar
@@ -38,10 +39,10 @@ import numpy as np
 
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
-from engine.strategies.base import stream
+from engine.strategies.base import check_count, stream
 from engine.strategies.random import RandomSearch
 from engine.strategies.surrogate import SURROGATES, Encoding, Floats
-from spaces.errors import UnknownName, UsageError
+from spaces.errors import NoNeighbour, UnknownName
 from spaces.space import Genotype, Space
 
 _STARTUP = 10  # ok candidates told before a model is fitted
@@ -78,10 +79,8 @@ class BayesianOptimisation:
     ) -> None:
         if model not in SURROGATES:
             raise UnknownName("model of strategy 'bo'", model, SURROGATES)
-        if candidates < 1 or window < _STARTUP:
-            raise UsageError(
-                f"candidates {candidates}, window {window}; expected at least 1 candidate and {_STARTUP} records"
-            )
+        check_count("candidates", candidates)
+        check_count("window", window, least=_STARTUP)
         self._space, self._objectives, self._seed = space, objectives, seed
         self._model, self._count, self._window = SURROGATES[model], candidates, window
         self._encoding = Encoding(space)
@@ -153,9 +152,10 @@ class BayesianOptimisation:
         """New candidates: half of them mutants of the best, with the numbers of their parents."""
         best = self._best(_BEST)
         drawn: list[tuple[Genotype, int | None]] = []
-        for place in range(self._count // 2):
-            parent = best[place % len(best)]
-            drawn.append((self._space.mutate(self._told[parent][0], rng), parent))
+        with suppress(NoNeighbour):
+            for place in range(self._count // 2):
+                parent = best[place % len(best)]
+                drawn.append((self._space.mutate(self._told[parent][0], rng), parent))
         drawn += [(self._space.sample(rng), None) for _ in range(self._count - len(drawn))]
         return [(genotype, parent) for genotype, parent in drawn if hash(genotype) not in self._random.fingerprints]
 

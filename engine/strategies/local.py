@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import suppress
 from random import Random
 from typing import ClassVar, NamedTuple
 
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
-from engine.strategies.base import stream
+from engine.strategies.base import check_count, stream
 from engine.strategies.random import RandomSearch
-from spaces.errors import UsageError
+from spaces.errors import NoNeighbour, UsageError
 from spaces.space import Genotype, Space
 
 _TRIES = 100  # moves from one genotype that lead to nothing new before its neighbours count as used up
@@ -63,8 +64,8 @@ class LocalSearch:
         neighbours: int = 100,
         move: str = "first",
     ) -> None:
-        if starts < 1 or neighbours < 1:
-            raise UsageError(f"starts {starts}, neighbours {neighbours}; expected both at least 1")
+        check_count("starts", starts)
+        check_count("neighbours", neighbours)
         if move not in ("first", "best"):
             raise UsageError(f"move {move!r}; expected 'first' or 'best'")
         self._space, self._objectives, self._seed = space, objectives, seed
@@ -122,10 +123,11 @@ class LocalSearch:
         return left[int(rng.random() * len(left))] if left else None
 
     def _moved(self, place: _Place, rng: Random) -> Genotype | None:
-        for _ in range(_TRIES):
-            genotype = self._space.mutate(place.genotype, rng)
-            if hash(genotype) not in self._random.fingerprints:
-                return genotype
+        with suppress(NoNeighbour):
+            for _ in range(_TRIES):
+                genotype = self._space.mutate(place.genotype, rng)
+                if hash(genotype) not in self._random.fingerprints:
+                    return genotype
         return None
 
     def _enter(self, candidate: Candidate) -> None:

@@ -41,7 +41,8 @@ class RandomSearch:
     def ask(self) -> Candidate:
         """See `Strategy.ask`."""
         rng = stream(self._seed, self.asked)
-        candidate = Candidate(self.asked, self._draw(rng) or self._pick(rng))
+        drawn = self._draw(rng)
+        candidate = Candidate(self.asked, self._pick(rng) if drawn is None else drawn)  # one of no choices is false
         self.adopt(candidate)
         return candidate
 

@@ -28,9 +28,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from engine.objectives import Objectives
 from engine.pareto import non_dominated
 from engine.records import Candidate, Record
-from engine.strategies.base import stream
+from engine.strategies.base import check_count, stream
 from engine.strategies.random import RandomSearch
-from spaces.errors import UsageError
 from spaces.space import Domain, Genotype, Integer, Space, Value
 
 _STARTUP = 10  # ok candidates told before anything is estimated
@@ -61,10 +60,8 @@ class TreeParzen:
     def __init__(
         self, space: Space, objectives: Objectives, seed: int, window: int = 200, redrawn: int = 10
     ) -> None:
-        if window < _TENTH or redrawn < 1:
-            raise UsageError(
-                f"window {window}, redrawn {redrawn}; expected at least {_TENTH} candidates and 1 choice"
-            )
+        check_count("window", window, least=_TENTH)
+        check_count("redrawn", redrawn)
         self._space, self._objectives, self._seed = space, objectives, seed
         self._window, self._redrawn = window, redrawn
         self._random = RandomSearch(space, objectives, seed)

@@ -198,6 +198,6 @@ def test_beats_random_search_by_far(model: str, space: Space, worth: Worth) -> N
 def test_options_are_checked() -> None:
     with pytest.raises(UnknownName, match="unknown model of strategy 'bo' 'forrest'; did you mean 'forest'"):
         _bo(Stack(), model="forrest")
-    for options in ({"candidates": 0}, {"window": 9}):
-        with pytest.raises(UsageError, match="expected at least 1 candidate and 10 records"):
-            _bo(Stack(), **options)
+    for name, value, least in (("candidates", 0, 1), ("window", 9, 10), ("candidates", 1_000_001, 1)):
+        with pytest.raises(UsageError, match=f"{name} is {value}; expected a whole number from {least} to 1,0"):
+            _bo(Stack(), **{name: value})

@@ -332,5 +332,6 @@ def test_optuna_ranks_pruned_trials_last() -> None:
 
 @pytest.mark.parametrize(("window", "redrawn"), [(9, 10), (200, 0)])
 def test_options_are_checked(window: int, redrawn: int) -> None:
-    with pytest.raises(UsageError, match=f"window {window}, redrawn {redrawn}; expected"):
+    wrong = f"window is {window}" if window == 9 else f"redrawn is {redrawn}"
+    with pytest.raises(UsageError, match=f"{wrong}; expected"):
         _tpe(window=window, redrawn=redrawn)

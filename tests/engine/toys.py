@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.objectives import Objective, Objectives
 from engine.records import Candidate, Record, Status
-from engine.strategies.base import Exhausted, Strategy
+from engine.strategies.base import Exhausted, Strategy, Waiting
 from fitness.expression import Expression
 from spaces.layers import Dense
 from spaces.network import Network, NetworkBuilder
@@ -96,21 +96,26 @@ def drive(
     open_asks: int = 1,
     known: Sequence[Record] = (),
 ) -> list[Record]:
-    """Keep asks open and tell them in their order until there are enough or none is left; adopt what is known."""
+    """Keep asks open and tell them in their order until there are enough or none is left; adopt what is known.
+
+    A strategy that waits is told the oldest before it is asked again.
+    """
     pending: deque[Candidate] = deque()
     records: list[Record] = []
     asked, exhausted = 0, False
     while len(records) < asks:
         while asked < asks and len(pending) < open_asks and not exhausted:
-            if asked < len(known):
-                strategy.adopt(known[asked].candidate)
-                pending.append(known[asked].candidate)
-            else:
-                try:
+            try:
+                if asked < len(known):
+                    strategy.adopt(known[asked].candidate)
+                    pending.append(known[asked].candidate)
+                else:
                     pending.append(strategy.ask())
-                except Exhausted:
-                    exhausted = True
-                    break
+            except Exhausted:
+                exhausted = True
+                break
+            except Waiting:
+                break
             asked += 1
         if not pending:
             break
