@@ -8,8 +8,9 @@ import time
 from collections import deque
 
 from engine.records import Record
-from engine.results.front import FrontArchive, default_objectives, format_number
+from engine.results.front import FrontArchive, default_objectives
 from engine.results.output import tell
+from engine.results.tabular import format_number
 from engine.setup import Setup
 
 _REDRAW_SECONDS, _LINE_SECONDS = 0.2, 10.0

@@ -10,7 +10,7 @@ from fitness.table import Table
 from spaces.errors import UsageError
 from spaces.space import Genotype, Space
 
-_COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "loss")
+_COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "loss", "error", "perplexity")
 _UNITS = {"pct": "%", "s": "s", "ms": "ms", "mJ": "mJ", "M": "millions"}
 _UNNAMED_UNITS = {"latency": "ms", "energy": "mJ"}  # HW-NAS-Bench's (arXiv:2103.10584), whose columns name none
 

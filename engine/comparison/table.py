@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from engine.comparison.outcome import Comparison, Reference, Row, SpaceComparison
-from engine.results.front import json_number
 from engine.results.statistics import mean_std
-from engine.results.tabular import aligned, as_csv, as_latex, counted, escaped
+from engine.results.tabular import aligned, as_csv, as_latex, counted, escaped, json_number
 
 __all__ = ["format_comparison"]
 

@@ -6,8 +6,7 @@ import json
 import math
 
 from engine.results.correlate import MEASURES, Correlation, Estimate, Row
-from engine.results.front import json_number
-from engine.results.tabular import aligned, as_csv, as_latex, escaped
+from engine.results.tabular import aligned, as_csv, as_latex, escaped, json_number
 
 __all__ = ["format_correlation"]
 

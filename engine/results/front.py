@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.objectives import Objective
 from engine.pareto import non_dominated
 from engine.records import Record, RecordStore
-from engine.results.tabular import aligned, as_csv
+from engine.results.tabular import aligned, as_csv, format_number, json_number
 from engine.setup import Setup
 from spaces.errors import RunError, UnknownName, UsageError
 from spaces.space import Genotype
@@ -210,20 +210,6 @@ def format_front(
     if len(shown) < len(rows):
         lines.append(f"... and {len(rows) - len(shown)} more")
     return "\n".join(lines)
-
-
-def format_number(value: float) -> str:
-    """Whole numbers with thousands separators, others with six significant digits."""
-    if value != value or value in (np.inf, -np.inf):
-        return str(value)
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.1f}"
-
-
-def json_number(value: float) -> float | None:
-    """JSON has no infinities: null stands for them, as for a value that is not known."""
-    return value if np.isfinite(value) else None
 
 
 def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:

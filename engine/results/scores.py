@@ -10,7 +10,8 @@ from pathlib import Path
 
 from engine.config import RunConfig
 from engine.preparation import sample_scores
-from engine.results.front import best_record, format_number, json_number
+from engine.results.front import best_record
+from engine.results.tabular import format_number, json_number
 from engine.run_folder import RunFolder
 from engine.setup import Setup
 from fitness import FITNESS

@@ -8,7 +8,8 @@ import shlex
 from engine.api import Result
 from engine.config import RunConfig
 from engine.progress import Progress
-from engine.results.front import format_front, format_number, json_number, recorded_names
+from engine.results.front import format_front, recorded_names
+from engine.results.tabular import format_number, json_number
 from engine.setup import Setup
 from fitness.scores import Score
 from spaces.supernet import SupernetSpace

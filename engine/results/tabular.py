@@ -1,13 +1,24 @@
-"""Cells as text: aligned for people, CSV, LaTeX."""
+"""Numbers and cells as text: aligned for people, CSV, JSON, LaTeX."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
+from math import inf, isfinite
 from pathlib import PurePath
 
-__all__ = ["FORMATS", "aligned", "as_csv", "as_latex", "counted", "escaped", "format_of"]
+__all__ = [
+    "FORMATS",
+    "aligned",
+    "as_csv",
+    "as_latex",
+    "counted",
+    "escaped",
+    "format_number",
+    "format_of",
+    "json_number",
+]
 
 FORMATS = ("table", "csv", "json", "latex")
 _ENDINGS = {".csv": "csv", ".json": "json", ".tex": "latex"}
@@ -65,3 +76,17 @@ def escaped(text: str) -> str:
     """Text for LaTeX, with a sign for a minus and for plus-minus."""
     text = "".join(f"\\{letter}" if letter in "_%&#$" else letter for letter in text)
     return text.replace("±", r"$\pm$").replace("<", "$<$").replace("≥", r"$\ge$")
+
+
+def format_number(value: float) -> str:
+    """Whole numbers with thousands separators, others with six significant digits."""
+    if value != value or value in (inf, -inf):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.1f}"
+
+
+def json_number(value: float) -> float | None:
+    """JSON has no infinities: null stands for them, as for a value that is not known."""
+    return value if isfinite(value) else None
