@@ -43,8 +43,8 @@ class ProbeSource:
         """Load the images that scores need; one that does not say how many gets 64.
 
         Raises:
-            UsageError: A score has more passes than images, the data has no labels or other classes than the networks,
-                the device is not there.
+            UsageError: A score has more passes than images, the data no labels or other classes than the networks,
+                or the device is not there.
             RunError: The files cannot be read.
         """
         import torch
