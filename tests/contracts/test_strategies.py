@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from spaces.space import Choose, Integer, Space
 from tests.small import deterministic, each_build, refused, relaxes, short_name, space_for
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"population": 6, "tournament": 3, "rank": "trace"}  # so that children are made early, and soon
+SMALL = {"population": 8, "tournament": 3, "rank": "trace"}  # so that children are made early, and soon
 QUICK = {"candidates": 40, "starts": 4}  # given like the above to whoever takes them, but with the name
 Answer = Callable[[Record], Record]
 
@@ -90,6 +91,7 @@ def _drive(
                 assert pending, "it waits for nothing"
                 break
             assert candidate.number == asked
+            assert candidate.parent is None or candidate.parent < len(told), "its parent has no answer yet"
             pending.append(candidate)
             asked += 1
         candidate = pending.popleft()
@@ -135,13 +137,6 @@ def test_a_seed_names_a_sequence_of_members_or_the_space_is_refused(strategy: st
 
 
 @each_strategy
-def test_parents_are_records_told_before(strategy: str) -> None:
-    open_asks = 4
-    for record in _drive(_setup(strategy), 40, open_asks):
-        assert record.parent is None or record.parent <= record.number - open_asks
-
-
-@each_strategy
 @pytest.mark.parametrize("open_asks", [1, 3, 8])
 def test_resuming_at_any_point_goes_on_as_if_nothing_had_happened(strategy: str, open_asks: int) -> None:
     whole = _drive(_setup(strategy), 24, open_asks)
@@ -166,15 +161,18 @@ def test_asks_depend_on_what_was_told_when_and_not_on_what_is_told_later(strateg
 
 
 @each_strategy
-def test_many_asks_may_be_open_before_the_first_answer(strategy: str) -> None:
+def test_many_asks_may_be_open_before_the_first_answer_or_it_waits_for_one(strategy: str) -> None:
     setup = _setup(strategy)
     made: Strategy = setup.strategy()
-    candidates = [made.ask() for _ in range(20)]
-    assert [candidate.number for candidate in candidates] == list(range(20))
-    assert len({candidate.genotype for candidate in candidates}) > 15
+    candidates: list[Candidate] = []
+    with suppress(Waiting):
+        while len(candidates) < 20:
+            candidates.append(made.ask())
+    assert [candidate.number for candidate in candidates] == list(range(len(candidates)))
+    assert len({candidate.genotype for candidate in candidates}) > 0.75 * len(candidates) > 5
     for candidate in candidates:
         made.tell(_record(setup, setup.evaluator, candidate))
-    assert made.ask().number == 20
+    assert made.ask().number == len(candidates)
 
 
 # --- bad answers ------------------------------------------------------------------------------------
