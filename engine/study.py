@@ -19,7 +19,7 @@ from engine.strategies.base import Exhausted, Strategy, Waiting
 from spaces.errors import NothingFeasible, RunError
 from spaces.space import Space
 
-PATIENCE = 2000  # records without a single feasible one before a run is given up
+PATIENCE = 2000  # records without a single feasible one before a run is given up, unless its strategy is thorough
 
 
 class _Open(NamedTuple):
@@ -61,6 +61,7 @@ class Study:
         self._open_asks = open_asks
         self._rejections: Counter[str] = Counter()
         self._feasible = 0
+        self._patience = math.inf if getattr(strategy, "thorough", False) else PATIENCE
         self._cost, self._allowance = cost, allowance
         self.spent = 0.0
         self.asking_seconds = 0.0
@@ -159,7 +160,7 @@ class Study:
         elif not self._feasible:
             reason = record.reason or record.status
             self._rejections[reason.rpartition("; ")[2] if record.status == "infeasible" else reason] += 1
-            if told >= PATIENCE:
+            if told >= self._patience:
                 raise NothingFeasible(nothing_feasible(self._rejections, told))
 
     @property

@@ -30,7 +30,8 @@ class Strategy(Protocol):
         max_objectives: How many objectives it can pursue; None for any number.
 
     Optional attributes of the class: `relaxes = True` says that it searches supernets, those of `space.relaxed()`;
-    `deterministic = True` that nothing depends on the seed.
+    `deterministic = True` that nothing depends on the seed; `thorough = True` that it asks every architecture, so
+    that what turned the first ones down says nothing of the rest.
     """
 
     max_objectives: int | None

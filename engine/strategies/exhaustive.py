@@ -29,6 +29,7 @@ class ExhaustiveSearch:
 
     max_objectives: ClassVar[int | None] = None
     deterministic: ClassVar[bool] = True
+    thorough: ClassVar[bool] = True
 
     def __init__(self, space: Space, objectives: Objectives, seed: int) -> None:
         if space.size is None:

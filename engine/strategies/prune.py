@@ -20,7 +20,7 @@ from typing import ClassVar, NamedTuple
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
 from engine.strategies.base import Exhausted, Waiting
-from spaces.errors import UsageError
+from spaces.errors import RunError, UsageError
 from spaces.space import Genotype, Space
 from spaces.supernet import SupernetSpace
 
@@ -65,6 +65,7 @@ class Pruning:
                 start = space.without(start, choice, _NONE)
         self._asked = self._first = 0  # the round's first number is that of its reference, the supernet itself
         self._told: dict[int, Merits] = {}
+        self._failure: str | None = None  # why the first one of the round that failed did
         self._supernet = start
         self._losses = self._round()
 
@@ -79,6 +80,8 @@ class Pruning:
     def tell(self, record: Record) -> None:
         """See `Strategy.tell`."""
         self._told[record.number] = self._merits(record)
+        if record.status == "failed":
+            self._failure = self._failure or record.reason
 
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
@@ -86,7 +89,11 @@ class Pruning:
         self._asked += 1
 
     def _go_on(self) -> None:
-        """Prune if the next number lies behind the round."""
+        """Prune if the next number lies behind the round.
+
+        Raises:
+            RunError: Nothing in the round has a score, so that one loss is as good as another.
+        """
         if self._asked <= self._first + len(self._losses):
             return
         if not self._losses:
@@ -94,9 +101,15 @@ class Pruning:
         if len(self._told) <= len(self._losses):
             raise Waiting
         reference, *merits = [self._told[number] for number in range(self._first, self._asked)]
+        if not any(merit is not None for each in merits for merit in each):
+            why = self._failure or "every score is missing or infinite"
+            raise RunError(
+                f"prune: none of {len(merits)} supernets has a score to choose by: {why}; expected a score of "
+                "supernets, such as te_nas_ntk"
+            )
         for loss in best_losses(self._losses, relative_changes(reference, merits)):
             self._supernet = self._space.without(self._supernet, loss.choice, loss.option)
-        self._first, self._told, self._losses = self._asked, {}, self._round()
+        self._first, self._told, self._losses, self._failure = self._asked, {}, self._round(), None
 
     def _round(self) -> list[_Loss]:
         return [

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
+from engine import study
+from engine.api import search
 from engine.records import Candidate
 from engine.strategies.base import Exhausted
 from engine.strategies.exhaustive import ExhaustiveSearch
 from spaces import SPACES
-from spaces.errors import UsageError
+from spaces.errors import NothingFeasible, UsageError
 from spaces.space import Genotype, Space
-from tests.engine.toys import WORTH, Grid, Stack, drive, judged, near
+from tests.engine.toys import WORTH, Grid, Stack, drive, judged, near, numbers
 
 
 class _Listed(Grid):
@@ -69,10 +72,30 @@ def test_the_whole_topology_space_is_listed() -> None:
         strategy.ask()
 
 
+class _High:
+    """A score that is the first choice."""
+
+    name, direction, unit, needs = "high", "max", "", "genotype"
+
+    def __call__(self, subject: Genotype) -> float:
+        return float(numbers(subject)[0])
+
+
+def test_the_list_is_gone_through_however_few_are_feasible_and_however_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(study, "PATIENCE", 20)
+    few: dict[str, Any] = {"scores": [_High()], "bounds": ["high>=9"], "budget": 100}
+    found = search(Grid(2, 9), "exhaustive", "high", **few)
+    assert [record.number for record in found.records if record.status == "ok"] == list(range(90, 100))
+    with pytest.raises(NothingFeasible, match=r"none of 100 candidates is feasible.*high>=10 turned down 100"):
+        search(Grid(2, 9), "exhaustive", "high", **few | {"bounds": ["high>=10"]})
+    with pytest.raises(NothingFeasible, match="none of 20 candidates is feasible"):
+        search(Grid(2, 9), "random", "high", **few | {"bounds": ["high>=10"]})
+
+
 def test_a_space_that_cannot_be_listed_is_refused_with_those_that_can() -> None:
-    message = (
-        "strategy 'exhaustive': space 'stack' cannot be listed; expected one with a number of"
-    )
+    message = "strategy 'exhaustive': space 'stack' cannot be listed; expected one with a number of"
     with pytest.raises(UsageError, match=message) as refusal:
         ExhaustiveSearch(Stack(), WORTH, seed=0)
     assert "munas" not in str(refusal.value)

@@ -151,6 +151,34 @@ def test_what_failed_stays_longest() -> None:
     assert asked[-1]["0->1"] == "nor_conv_1x1"
 
 
+class _OfArchitectures:
+    """A score that supernets have not."""
+
+    name, direction, unit, needs = "own", "max", "", "genotype"
+
+    def __call__(self, subject: Genotype) -> float:
+        if any("+" in str(operations) for operations in subject.values()):
+            raise ValueError("no supernets")
+        return 1.0
+
+
+@pytest.mark.parametrize("open_asks", [1, 40])
+def test_without_any_score_to_choose_by_no_architecture_is_found(open_asks: int) -> None:
+    with pytest.raises(RunError, match=r"prune: none of 24 supernets has a score.*no supernets; expected"):
+        search(TINY, "prune", "own", scores=[_OfArchitectures()], budget=100, open=open_asks)
+
+
+def test_a_later_round_without_any_score_is_an_error_as_well_and_says_nothing_of_the_first() -> None:
+    first = list[Genotype]()
+
+    def scores(genotype: Genotype) -> Scores | None:
+        first.append(genotype)
+        return {"params": math.inf if len(first) > 25 else 1.0} if len(first) != 3 else None
+
+    with pytest.raises(RunError, match=r"prune: none of 18 supernets has a score.*every score is missing or inf"):
+        _searched(_strategy("params"), scores)
+
+
 def test_values_that_are_no_numbers_rank_last_and_a_reference_of_nothing_is_not_divided_by() -> None:
     assert relative_changes((-200.0, 50.0), [(-100.0, 40.0), (None, 50.02)]) == [(0.5, -0.2), (None, 0.0)]
     assert relative_changes((0.0, None), [(3.0, -2.0004)]) == [(3.0, -2.0004)]
