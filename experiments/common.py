@@ -165,6 +165,23 @@ def reference_rows(options: argparse.Namespace, space: str, columns: Sequence[st
     ]
 
 
+def error_of_pool(merits: Floats, known: Floats, count: int, resamples: int = 200, seed: int = 0) -> float:
+    """Standard error, from the choice of the pool, of what the best of `count` networks has on average.
+
+    Searches among one pool share their winners, so their own deviation does not show it. Bootstrap over the pool's
+    networks; the mean over all searches of one is exact: the k-th best wins where it is drawn and none before it.
+    """
+    size = len(merits)
+    rest = np.arange(size, 1, -1)  # networks left when those before the k-th are not drawn
+    wins = count / size * np.cumprod(np.concatenate([[1.0], np.maximum(rest - count, 0) / (rest - 1)]))
+    rng = np.random.default_rng(seed)
+    means = []
+    for _ in range(resamples):
+        again = rng.integers(size, size=size)
+        means.append(known[again[np.argsort(-merits[again], kind="stable")]] @ wins)
+    return float(np.std(means, ddof=1))
+
+
 def spread(values: Floats, digits: int = 2) -> str:
     """Mean ± standard deviation, if there is one."""
     mean, std = mean_std(values)

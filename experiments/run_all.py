@@ -32,6 +32,9 @@ EXPERIMENTS = {
 
 def main() -> int:
     options = arguments(__doc__).parse_args()
+    given = sys.argv[1:]
+    if options.quick:
+        given += ["--workers", "1"]  # starting processes would take longer than what they are started for
     here = Path(__file__).resolve().parent
     lines, failed = [["experiment", "seconds", ""]], 0
     for name, spaces in EXPERIMENTS.items():
@@ -40,7 +43,7 @@ def main() -> int:
             continue
         print(f"\n# {name}\n", flush=True)
         started = time.perf_counter()
-        code = subprocess.run([sys.executable, str(here / name / "run.py"), *sys.argv[1:]], check=False).returncode
+        code = subprocess.run([sys.executable, str(here / name / "run.py"), *given], check=False).returncode
         seconds = time.perf_counter() - started
         tell(f"{name}: {seconds:.0f} s, exit {code}")
         lines.append([name, f"{seconds:.0f}", "" if code == 0 else f"failed: exit {code}"])
