@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -28,18 +28,24 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and processes they start, neither see nor touch tables and scores that whoever runs them has kept."""
+    here = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_ENGINE_DATA", str(here / "no-data"))
+        patch.setenv("NAS_ENGINE_CACHE", str(here / "score-caches" / "shared"))
+        yield
+
+
 _caches = count()
 
 
 @pytest.fixture(autouse=True)
-def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests neither see nor touch the tables that whoever runs them has imported, nor the scores kept.
-
-    Nothing is made for tests that keep none: `tmp_path` looks through the folders of all the tests before.
-    """
-    here = tmp_path_factory.getbasetemp()
-    monkeypatch.setenv("NAS_ENGINE_DATA", str(here / "no-data"))
-    monkeypatch.setenv("NAS_ENGINE_CACHE", str(here / "score-caches" / str(next(_caches))))
+def own_score_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets another one's scores. Not `tmp_path`, which is slow to make where thousands have been made."""
+    folder = tmp_path_factory.getbasetemp() / "score-caches" / str(next(_caches))
+    monkeypatch.setenv("NAS_ENGINE_CACHE", str(folder))
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
