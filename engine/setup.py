@@ -90,7 +90,7 @@ class Setup:
         if not isinstance(space, Space):
             raise RunError(f"space {self.config.space!r} makes {space!r}; expected a spaces.space.Space")
         try:
-            space.sample(Random(0))
+            space.decode(space.sample(Random(0)))
         except UsageError as error:
             raise UsageError(
                 f"space {self.config.space!r} has no network for input shape {self.config.input_shape}: {error}; "
@@ -119,28 +119,26 @@ class Setup:
         """The benchmark tables as one; opened when a score first needs them.
 
         Raises:
-            UsageError: There is none, or they are of different spaces.
+            UsageError: There is none, or one is of another space.
             RunError: One cannot be read.
         """
         from fitness.table import Table
+        from fitness.table_space import check_holds
 
-        return Table.join([Table.open(path) for path in self.table_paths])
+        table = Table.join([Table.open(path) for path in self.table_paths])
+        check_holds(table, self.space)
+        return table
 
     @cached_property
     def table_paths(self) -> tuple[str, ...]:
         """The tables given, or else the imported ones of the space.
 
         Raises:
-            UsageError: None was given or imported; says how to get one.
+            UsageError: None was given or imported, or one has to be chosen; says how.
         """
-        from fitness.table_store import find_tables, missing_table
+        from fitness.table_space import tables_of
 
-        if self.config.table:
-            return self.config.table
-        found = find_tables(self.space.name)
-        if not found:
-            raise missing_table(self.space.name)
-        return tuple(map(str, found))
+        return self.config.table or tuple(map(str, tables_of(self.space)))
 
     def fitness(self, name: str, options: Mapping[str, object] | None = None) -> Fitness:
         """One score by name and options.
@@ -402,16 +400,10 @@ class Setup:
                 objective.expression.refer(reference)
 
     def _look_up(self, column: str) -> Fitness:
-        from fitness.table_fitness import TableFitness, holds
+        from fitness.table_fitness import TableFitness
 
         if column not in self.table.columns:
             raise UnknownName("table column", column, self.table.columns)
-        if not holds(self.table, self.space):
-            raise UsageError(
-                f"table {self.table.path} does not hold architectures of space {self.space.name!r}, "
-                f"e.g. {self.space.describe(self.space.sample(Random(0)))[:80]}; "
-                f"it starts with {self.table.architectures[0][:80]}"
-            )
         return TableFitness(column, self.table, self.space.describe)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 
 from fitness.base import Direction, Needs
 from fitness.table import Table
-from spaces.errors import UsageError
-from spaces.space import Genotype, Space
+from spaces.space import Genotype
 
 _COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "loss", "error", "perplexity")
 _UNITS = {"pct": "%", "s": "s", "ms": "ms", "mJ": "mJ", "M": "millions"}
@@ -35,15 +34,6 @@ def cost_column(accuracy: str, columns: Iterable[str]) -> str | None:
     likely = (f"{data}_query{epochs}_cost_s", f"{data}_train{epochs}_cost_s", f"train_{epochs}ep_cost_s")
     known = set(columns)
     return next((column for column in likely if column in known), None)
-
-
-def holds(table: Table, space: Space) -> bool:
-    """Whether a table's architectures are of a space, judged by the first."""
-    first = table.architectures[0]
-    try:
-        return space.describe(space.parse(first)) == first
-    except UsageError:
-        return False
 
 
 class TableFitness:

@@ -22,6 +22,7 @@ from fitness.archive_rows import read_rows, result_files
 from fitness.benchmark_row import Row
 from fitness.table import Table
 from fitness.table_draft import Draft, copy_table
+from fitness.table_space import check_holds
 from fitness.table_store import BENCHMARKS, Optimum, how_to_get, table_path
 from spaces.errors import RunError, UsageError
 from spaces.nds import NdsSpace
@@ -134,7 +135,7 @@ def import_records(space: Space, file: Path, on_bytes: OnRows = _ignore) -> Impo
     """Make the table of a space from the file of records that its benchmark's authors published.
 
     Args:
-        space: "nas-bench-101", or a family of NDS made with width 0 and depth 0.
+        space: "nas-bench-101", or a family of NDS made with width 0 and depth 0, whose files each make a table.
         file: such as `nasbench_only108.tfrecord` or `DARTS.json`.
         on_bytes: told of the bytes read and of all.
 
@@ -145,7 +146,9 @@ def import_records(space: Space, file: Path, on_bytes: OnRows = _ignore) -> Impo
     rows = _records(space, file, on_bytes)
     first = next(rows)
     columns = tuple(first.numbers)
-    path, benchmark, state = table_path(space.name), BENCHMARKS[space.name], file.stat()
+    benchmark, state = BENCHMARKS[space.name], file.stat()
+    # Where a benchmark has several files, each makes a table of its own: their networks were trained in other ways.
+    path = table_path(space.name, "" if benchmark.rows is not None else _part(file))
     origin = {"file": str(file.absolute()), "bytes": state.st_size, "changed": state.st_mtime_ns}
     seen: set[str] = set()
     repeated = 0
@@ -181,7 +184,7 @@ def import_csv(space: Space, file: Path) -> Imported:
     """Keep a CSV table of a space, beside the benchmark's own table if there is one.
 
     Args:
-        space: any space that can be enumerated.
+        space: a benchmark's, made with its `options`. Of one that can be listed the file is to hold all networks.
         file: a CSV file as `Table.open` reads it; its name tells its columns from those of other files.
 
     Raises:
@@ -189,15 +192,23 @@ def import_csv(space: Space, file: Path) -> Imported:
         RunError: it cannot be read or written, or its columns are not what the benchmark's authors published.
     """
     table = Table.open(file)
-    _check_architectures(space, table.architectures, file)
+    if space.size is None:
+        check_holds(table, space)
+    else:
+        _check_architectures(space, table.architectures, file)
     for column in table.columns:
         table.column(column)  # raises for a cell that is no number
     known = BENCHMARKS[space.name].optima if space.name in BENCHMARKS else ()
     optima = tuple(optimum for optimum in known if optimum.column in table.columns)
     _check_optima(table, optima, space.name)
-    path = table_path(space.name, re.sub(r"[^\w-]+", "_", file.stem))
+    path = table_path(space.name, _part(file))
     copy_table(file, path)
     return _summary(path, optima)
+
+
+def _part(file: Path) -> str:
+    """What tells the table of a file from those of others of its space."""
+    return re.sub(r"[^\w-]+", "_", file.stem)
 
 
 def _check_architectures(space: Space, architectures: Sequence[str], source: Path) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "imported_tables",
     "missing_table",
     "table_path",
+    "whole_space",
 ]
 
 
@@ -180,6 +181,12 @@ def missing_table(space: str) -> UsageError:
             f"there is no benchmark table of space {space!r}; name a CSV file 'index,arch_str,…' with --table FILE"
         )
     return UsageError(f"there is no benchmark table of space {space!r} in {data_folder()}; {how_to_get(space)}")
+
+
+def whole_space(space: str) -> str:
+    """The space of all networks of a benchmark as --space takes it, if its name alone is one of a part; else ""."""
+    options = BENCHMARKS[space].options if space in BENCHMARKS else {}
+    return f"{space}({','.join(f'{name}={value}' for name, value in options.items())})" if options else ""
 
 
 def how_to_get(space: str) -> str:

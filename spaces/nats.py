@@ -159,7 +159,7 @@ class NatsSss(Space):
         if ":" not in text or text.lstrip().startswith("{"):
             return super().parse(text)
         parts = text.split(":")
-        if len(parts) != 5 or not all(re.fullmatch(r"[1-9]\d*", part) for part in parts):
+        if len(parts) != 5 or not all(re.fullmatch(r"[1-9][0-9]{0,3}", part) for part in parts):
             raise UsageError(f"architecture {text[:80]!r}; expected five widths, e.g. 8:16:24:32:64")
         genotype = Genotype({f"c{i}": int(part) for i, part in enumerate(parts, start=1)})
         self.decode(genotype)

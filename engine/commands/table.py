@@ -80,5 +80,24 @@ def _told(space: str, made: Imported) -> str:
     if made.optima:
         lines.append("published optima found: " + ", ".join(f"{each.column} {each.value}" for each in made.optima))
     size = made.path.stat().st_size / 1e6
-    lines.append(f"table of {size:.1f} MB in {made.path}; commands on --space {space} find it there")
+    lines.append(f"table of {size:.1f} MB in {made.path}; {_found(space, made)}")
     return "\n".join(lines)
+
+
+def _found(name: str, made: Imported) -> str:
+    """On which space commands find a table, or why they do not."""
+    import shlex
+
+    from engine.config import RunConfig
+    from engine.setup import Setup
+    from fitness.table_store import whole_space
+    from spaces.errors import UsageError
+
+    refused = ""
+    for space in filter(None, (name, whole_space(name))):
+        try:
+            if str(made.path) in Setup(RunConfig(space=space)).table_paths:
+                return f"commands on --space {shlex.quote(space)} find it there"
+        except UsageError as error:
+            refused = str(error)
+    return refused

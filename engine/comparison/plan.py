@@ -16,7 +16,8 @@ from engine.config import RunConfig
 from engine.objectives import split_direction
 from engine.setup import Setup
 from fitness.table import Table
-from fitness.table_fitness import TableFitness, holds
+from fitness.table_fitness import TableFitness
+from fitness.table_space import holds, tables_of
 from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
 from spaces.registry import takes
 from spaces.space import Space
@@ -227,8 +228,6 @@ def _space(config: RunConfig) -> Space:
 
 @cache
 def _tables(space: Space, paths: tuple[str, ...]) -> list[Table]:
-    from fitness.table_store import find_tables, missing_table
-
     tables = [table for table in map(_opened, paths) if holds(table, space)]
     if tables:
         return tables
@@ -237,10 +236,7 @@ def _tables(space: Space, paths: tuple[str, ...]) -> list[Table]:
             f"none of the tables holds architectures of space {space.name!r}: {', '.join(paths)}; "
             "add one that does, or give none to use those that were imported"
         )
-    found = find_tables(space.name)
-    if not found:
-        raise missing_table(space.name)
-    return [_opened(str(path)) for path in found]
+    return [_opened(str(path)) for path in tables_of(space)]
 
 
 def is_at_hand(table: Table) -> bool:

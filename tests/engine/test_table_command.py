@@ -7,12 +7,14 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from fitness.table import Table
 from spaces.nats import NatsSss, NatsTss
+from spaces.nds import NdsDarts
 from tests.fitness.archives import put
 from tests.shared_data import DATA, SAMPLE, needs_data, needs_sample
 
@@ -103,6 +105,33 @@ def test_a_run_of_an_earlier_version_names_one_table_or_none(engine: Any, sizes:
     text["config"]["table"] = None
     study.write_text(json.dumps(text))
     assert engine("resume", "none", "--budget=8").code == 0
+
+
+def test_an_import_names_the_space_on_which_commands_find_its_table(engine: Any, tmp_path: Path) -> None:
+    whole, fixed = NdsDarts(width=0, depth=0), NdsDarts()
+    names = {"DARTS.json": whole, "DARTS_fix-w-d.json": fixed, "DARTS_lr-wd.json": fixed}
+    for name, space in names.items():
+        numbers = {"params": 9, "flops": 9, "train_ep_top1": [1.0]}
+        (tmp_path / name).write_text(
+            json.dumps(
+                [
+                    {"net": space.published(space.sample(Random(seed))), "test_ep_top1": [1.0 * seed]} | numbers
+                    for seed in range(3)
+                ]
+            )
+        )
+    first, second, third = (engine("table", "import", "nds-darts", name, "--quiet").out for name in names)
+    assert first.endswith("; commands on --space 'nds-darts(width=0,depth=0)' find it there\n")
+    assert second.endswith("; commands on --space nds-darts find it there\n")
+    assert third.endswith("; name one with --table\n")
+    (table,) = (line.split()[5].rstrip(";") for line in first.splitlines() if line.startswith("table of"))
+    look_up = ("score", "2", "--fitness=table:cifar10_test_top1_pct", f"--table={table}")
+    assert "98" in engine(*look_up, "--space=nds-darts(width=0,depth=0)").out
+    for space in ("nds-darts", "nds-darts(width=16,depth=0)"):
+        assert (
+            "it is a table of --space 'nds-darts(width=0,depth=0)'"
+            in engine(*look_up, f"--space={space}").complaint
+        )
 
 
 # --- imports ----------------------------------------------------------------------------------------

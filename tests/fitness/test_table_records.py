@@ -49,10 +49,10 @@ def test_published_records_become_a_table(tmp_path: Path, data: Path) -> None:
     made = import_table(space, file, on_rows=lambda done, total: seen.append((done, total)))
     table = Table.open(made.path)
     assert seen[-1][1] == file.stat().st_size
-    assert (made.path.name, made.rows, made.repeated) == ("nds-darts.csv", 3, 1)
+    assert (made.path.name, made.rows, made.repeated) == ("nds-darts.DARTS.csv", 3, 1)
     assert [space.parse(name) for name in table.architectures] == [space.sample(Random(name)) for name in "abc"]
     assert list(table.column("cifar10_test_top1_pct")) == [95, 94, 92]  # the first training counts
-    assert [file.name for file in (data / "tables").iterdir()] == ["nds-darts.csv"]
+    assert [file.name for file in (data / "tables").iterdir()] == ["nds-darts.DARTS.csv"]
     with pytest.raises(UsageError, match="--partial is for archive folders"):
         import_table(space, file, partial=True)
     with pytest.raises(UsageError, match=r"is a folder; download https://dl\.fbaipublicfiles\.com/nds/data\.zip"):
@@ -62,7 +62,7 @@ def test_published_records_become_a_table(tmp_path: Path, data: Path) -> None:
 def test_records_are_gone_on_with(tmp_path: Path, data: Path) -> None:
     space, file = NdsDarts(width=0, depth=0), records(tmp_path, "abcd")
     expected = import_table(space, file).path.read_bytes()
-    (data / "tables" / "nds-darts.csv").unlink()
+    (data / "tables" / "nds-darts.DARTS.csv").unlink()
     seen: list[int] = []
 
     def stop(done: int, total: int) -> None:
@@ -72,7 +72,7 @@ def test_records_are_gone_on_with(tmp_path: Path, data: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         import_table(space, file, on_rows=stop)
-    part = data / "tables" / "nds-darts.csv.part"
+    part = data / "tables" / "nds-darts.DARTS.csv.part"
     assert part.read_bytes().count(b"\n") == 4  # a heading and three rows
     assert import_table(space, file).path.read_bytes() == expected
     assert not part.exists()
