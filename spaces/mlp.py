@@ -48,7 +48,7 @@ class MlpSpace(Space):
             x = net.add(ReLU(), net.add(Dense(choose(f"d{layer}.units", UNITS)), x))
         return net.build(net.add(Dense(1 if self.binary_output else self.num_classes), x))
 
-    def _move(self, genotype: Genotype, rng: Random) -> Genotype:
+    def move(self, genotype: Genotype, rng: Random) -> Genotype:
         """Remove or append a random layer, or change a width by 1 or 5; each child equally likely."""
         units = [int(genotype[f"d{i}.units"]) for i in range(int(genotype["layers"]))]
         moves: list[tuple[str, int, int]] = []

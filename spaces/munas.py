@@ -218,7 +218,8 @@ class MunasSpace(Space):
             op = self._denses[units] = Dense(units)
         return op
 
-    def _move(self, genotype: Genotype, rng: Random) -> Genotype:
+    def move(self, genotype: Genotype, rng: Random) -> Genotype:
+        """One of the structural moves of `spaces.munas_moves`."""
         from spaces.munas_moves import morph
 
         return self.replay(morph(genotype.to_dict(), self.input_shape[2], self.dense.low, rng))

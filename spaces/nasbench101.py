@@ -167,7 +167,7 @@ class NasBench101(Space):
         for cell in one_step_away(cell_of(genotype)):
             yield genotype_of(cell)
 
-    def _move(self, genotype: Genotype, rng: Random) -> Genotype:
+    def move(self, genotype: Genotype, rng: Random) -> Genotype:
         """A cell one step away, all alike."""
         cells = one_step_away(cell_of(genotype))
         return genotype_of(cells[int(rng.random() * len(cells))])

@@ -67,17 +67,13 @@ class NdsSpace(Space):
 
     def build(self, choose: Choose) -> Network:
         """See `Space.build`."""
-        width = self.width or choose("width", _WIDTH)
-        depth = self.depth or choose("depth", _DEPTH)
-        normal, reduction = (
-            [
-                [Edge(choose(op, operations), choose(source, states)) for op, operations, source, states in node]
-                for node in self._questions[cell]
-            ]
-            for cell in CELLS
-        )
+        width, depth, normal, reduction = self._answers(choose)
         net = NetworkBuilder(self.channels_first)
         return stack(net, self.num_classes, self.family, normal, reduction, width, depth)
+
+    def ask(self, choose: Choose) -> None:
+        """See `Space.ask`; building takes a hundred times as long."""
+        self._answers(choose)
 
     def genotype_of(self, published: Mapping[str, object]) -> Genotype:
         """The member that a published record names.
@@ -144,6 +140,19 @@ class NdsSpace(Space):
             return genotype
         given = json_object(text)
         return self.genotype_of(given) if {"genotype", CELLS[0]} & given.keys() else self._member(given)
+
+    def _answers(self, choose: Choose) -> tuple[int, int, Cell, Cell]:
+        """Width, depth, normal and reduction cell."""
+        width = self.width or choose("width", _WIDTH)
+        depth = self.depth or choose("depth", _DEPTH)
+        normal, reduction = (
+            [
+                [Edge(choose(op, operations), choose(source, states)) for op, operations, source, states in node]
+                for node in self._questions[cell]
+            ]
+            for cell in CELLS
+        )
+        return width, depth, normal, reduction
 
     def _scale(self, genotype: Genotype) -> tuple[Value, Value]:
         return self.width or genotype["width"], self.depth or genotype["depth"]

@@ -204,6 +204,14 @@ class Space(ABC):
     def build(self, choose: Choose) -> Network:
         """The network that the answers of `choose` describe: the one definition of the space."""
 
+    def ask(self, choose: Choose) -> Network | None:
+        """Ask for the choices that `build` asks for, in its order.
+
+        Returns:
+            The network, as it costs nothing more; None from a space of large networks, which asks without building.
+        """
+        return self.build(choose)
+
     @property
     def channels_first(self) -> tuple[int, int, int]:
         """The image shape as layers want it: (C, H, W)."""
@@ -250,7 +258,7 @@ class Space(ABC):
         return genotype
 
     def record(self, choose: Callable[[str, Domain], Value]) -> Genotype:
-        """Build with `choose` and keep its answers."""
+        """Ask `choose` and keep its answers."""
         made: dict[str, Value] = {}
 
         def noted(name: str, domain: Domain) -> Value:
@@ -258,9 +266,10 @@ class Space(ABC):
                 made[name] = choose(name, domain)
             return made[name]
 
-        network = self.build(cast(Choose, noted))
+        network = self.ask(cast(Choose, noted))
         genotype = Genotype.adopt(made)
-        self._remember(genotype, network)
+        if network is not None:
+            self._remember(genotype, network)
         return genotype
 
     def repair(self, choices: Mapping[str, Value], rng: Random) -> Genotype:
@@ -280,13 +289,13 @@ class Space(ABC):
         """
         key = self.decode(genotype).key
         for _ in range(REDRAWS):
-            child = self._move(genotype, rng)
+            child = self.move(genotype, rng)
             if self.decode(child).key != key:
                 return child
         raise NoNeighbour(f"space {self.name!r}: {REDRAWS} moves from {genotype.to_dict()} changed nothing")
 
-    def _move(self, genotype: Genotype, rng: Random) -> Genotype:
-        """One random step; it need not change the network."""
+    def move(self, genotype: Genotype, rng: Random) -> Genotype:
+        """One random step; it need not change the network, and is cheap where asking builds none."""
         if not genotype:
             return genotype
         target = list(genotype)[int(rng.random() * len(genotype))]

@@ -16,7 +16,8 @@ from engine.strategies.bo import BayesianOptimisation, expected_improvement
 from engine.strategies.random import RandomSearch
 from engine.strategies.surrogate import SURROGATES, Encoding, gp
 from spaces.errors import UnknownName, UsageError
-from spaces.space import Genotype, Space
+from spaces.network import Network
+from spaces.space import Choose, Genotype, Space
 from tests.engine.toys import WORTH, Grid, Stack, Worth, best_of, drive, judged, near, numbers, told
 
 each_model = pytest.mark.parametrize("model", list(SURROGATES))
@@ -157,6 +158,35 @@ def test_a_listed_space_builds_nothing_for_its_candidates() -> None:
     space = Grid(3, 9)
     drive(_bo(space, candidates=400), 25, judged(near(3, 3, 3)))
     assert space.built < 1000 + 15  # the list, once, and the first ten
+
+
+class _Asked(Grid):
+    """Asks without building; its last choice makes no difference."""
+
+    def ask(self, choose: Choose) -> None:
+        for name in self.names:
+            choose(name, self.domain)
+
+    def build(self, choose: Choose) -> Network:
+        return super().build(lambda name, domain: min(choose(name, domain), 0 if name == self.names[-1] else 9))
+
+
+def test_a_space_that_asks_without_building_builds_next_to_nothing_for_its_candidates() -> None:
+    space = _Asked(5, 9, listed=False)
+    strategy = _bo(space, candidates=400)
+    records = drive(strategy, 30, judged(near(3, 3, 3, 3, 3)))
+    assert space.built < 200
+    children = [record for record in records if record.parent is not None]
+    assert children
+    for child in children:
+        assert space.decode(child.genotype).key != space.decode(records[child.parent or 0].genotype).key
+
+
+def test_moves_to_the_parents_own_network_are_no_candidates() -> None:
+    strategy = _bo(space := _Asked(1, 30, listed=False), candidates=20)
+    records = drive(strategy, 25, judged(near(7)))
+    assert {record.parent for record in records} == {None}
+    assert len({space.decode(record.genotype).key for record in records}) == 1
 
 
 def test_the_first_asks_follow_the_law_of_the_space() -> None:
