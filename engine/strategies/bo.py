@@ -16,7 +16,7 @@ Measured on nats-tss, table:cifar10_valid_12ep_pct, eight open asks, mean and sp
     forest              83.91 ± 1.00   84.69 ± 0.42   84.79 ± 0.27   (of 30 trees 84.48 ± 0.90 at the end)
     tpe                 84.17 ± 0.31   84.76 ± 0.19   84.84 ± 0.09
     local               84.15 ± 0.74   84.63 ± 0.40   84.79 ± 0.27
-    area (convs)        83.60 ± 0.53   84.31 ± 0.53   84.54 ± 0.29
+    area (convs)        83.69 ± 1.08   84.48 ± 0.45   84.59 ± 0.34
     aging               83.59 ± 0.80   83.80 ± 0.64   84.47 ± 0.30   (of 10, tournament 3: 84.36 ± 0.70)
     random              83.59 ± 0.80   83.80 ± 0.64   84.07 ± 0.41
 
