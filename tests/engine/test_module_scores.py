@@ -158,7 +158,7 @@ def test_a_network_without_a_path_is_scored_as_it_is() -> None:
 
 
 def test_combined_scores_use_the_reference_sample(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("engine.setup.SAMPLE", 5)
+    monkeypatch.setattr("engine.preparation.SAMPLE", 5)
     result = search(
         "nats-sss",
         "random",
