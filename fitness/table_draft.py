@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spaces.errors import RunError
+from spaces.errors import EngineError, RunError
 
 __all__ = ["Draft", "copy_table"]
 
@@ -87,7 +87,8 @@ class Draft:
         """Make the table of the rows.
 
         Args:
-            check: raises for a table that is not to be kept; is given its file. The rows are dropped too then.
+            check: raises an EngineError for a table that is not to be kept; is given its file. The rows are
+                dropped too then.
 
         Raises:
             RunError: it cannot be written, or what `check` raises.
@@ -99,7 +100,7 @@ class Draft:
             table.flush()
             try:
                 check(new)
-            except Exception:
+            except EngineError:  # the rows are wrong; whatever else goes wrong is no fault of theirs
                 self._part.unlink()
                 raise
         with self._writing():

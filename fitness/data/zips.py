@@ -9,6 +9,12 @@ from typing import Final
 
 __all__ = ["ZIP_FAULTS"]
 
-#: What reading a .zip raises besides OSError: by damage, and, as NotImplementedError, because it is of a version or
-#: a compression that Python's zipfile does not know.
-ZIP_FAULTS: Final = (EOFError, NotImplementedError, ValueError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+#: What reading a .zip raises besides OSError.
+ZIP_FAULTS: Final = (
+    EOFError,
+    NotImplementedError,  # zipfile's own answer to a version or a compression that it does not know
+    ValueError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)

@@ -22,6 +22,25 @@ MakeSpace = Callable[..., Space]
 WRONG_VALUES = ("no such value", -1, 10**6, None, 1.5, "", [], float("nan"))
 
 
+def _each(accepts: Callable[[type[Space]], bool]) -> pytest.MarkDecorator:
+    """Tries the spaces that a contract is about, and no others."""
+    chosen = [name for name in SPACES if accepts(SPACES.load(name))]  # type: ignore[arg-type]
+    assert chosen
+    return pytest.mark.parametrize("make_space", chosen, indirect=True)
+
+
+def _is_listed(space: type[Space]) -> bool:
+    """Whether all genotypes can be listed in no time; listing hundreds of thousands has a slow test of its own."""
+    return space.size is not None and space.size <= 100_000
+
+
+each_finite = _each(lambda space: space.size is not None)
+each_listed = _each(_is_listed)
+each_listed_with_plain_neighbours = _each(
+    lambda space: _is_listed(space) and space.neighbours is Space.neighbours  # others have steps of their own
+)
+
+
 def _genotypes(space: Space, count: int, seed: int = 0) -> Iterator[Genotype]:
     """Random members; of a space of large networks, which take longer to build, fewer."""
     rng = Random(seed)
@@ -179,9 +198,10 @@ def test_domains_list_draw_and_recognise_the_same_values(space: Space) -> None:
         assert json.loads(json.dumps(values)) == list(values)
 
 
+@each_listed
 def test_finite_spaces_enumerate_every_genotype_once(make_space: MakeSpace) -> None:
     space, fresh = make_space(), make_space()
-    listed = _listed(space)
+    listed = list(space.enumerate())
     assert len(listed) == len(set(listed)) == space.size
     for genotype in Random(5).sample(listed, 50):
         fresh.decode(genotype)
@@ -297,10 +317,9 @@ def test_repair_keeps_what_fits(make_space: MakeSpace) -> None:
         assert all(repaired[name] == value for name, value in kept.items() if name in repaired)
 
 
+@each_finite
 def test_neighbours_are_other_genotypes_and_mutual(make_space: MakeSpace) -> None:
     space, fresh = make_space(), make_space()
-    if space.size is None:
-        pytest.skip(f"{space.name} is not finite, or too large to list")
     for genotype in _genotypes(space, 3, seed=10):
         before = list(genotype.items())
         neighbours = list(space.neighbours(genotype))
@@ -312,13 +331,10 @@ def test_neighbours_are_other_genotypes_and_mutual(make_space: MakeSpace) -> Non
             assert _asked(fresh.build, other) == list(other)
 
 
-def test_neighbours_are_all_that_differ_in_one_choice_unless_the_space_has_steps_of_its_own(
-    make_space: MakeSpace,
-) -> None:
+@each_listed_with_plain_neighbours
+def test_neighbours_are_all_that_differ_in_one_choice(make_space: MakeSpace) -> None:
     space = make_space()
-    if type(space).neighbours is not Space.neighbours:
-        pytest.skip(f"{space.name} says itself what is next to what")
-    listed = _listed(space)
+    listed = list(space.enumerate())
     for genotype in _genotypes(space, 3, seed=10):
         assert set(space.neighbours(genotype)) == {other for other in listed if _differences(genotype, other) == 1}
 
@@ -344,13 +360,6 @@ def test_neighbours_bring_the_choices_that_a_new_value_needs() -> None:
         neighbours = list(space.neighbours(genotype))
         assert len(neighbours) == len(set(neighbours))
         assert set(neighbours) == {other for other in listed if _differences(genotype, other) == 1}
-
-
-def _listed(space: Space) -> list[Genotype]:
-    """Every genotype of a finite space; the listing of one of hundreds of thousands has a slow test of its own."""
-    if space.size is None or space.size > 100_000:
-        pytest.skip(f"{space.name} is not finite, or too large to list")
-    return list(space.enumerate())
 
 
 def _differences(one: Genotype, other: Genotype) -> int:

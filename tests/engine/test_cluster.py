@@ -18,14 +18,12 @@ from typing import Any
 import numpy
 import pytest
 
+from engine import cluster as clusters
 from engine import search
 from engine.config import RunConfig
 from engine.executors import evaluations
 from engine.setup import Setup
 from spaces.errors import MissingExtra, RunError, UsageError
-
-pytest.importorskip("distributed", reason="needs the extra `cluster`")
-from engine import cluster as clusters
 
 ROOT = Path(__file__).parents[2]
 
