@@ -28,6 +28,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    """Modules that a test makes have the same weights every time, whichever tests ran before in its process."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests, and processes they start, neither see nor touch tables and scores that whoever runs them has kept."""
