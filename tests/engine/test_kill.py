@@ -142,17 +142,27 @@ def test_kills_land_at_many_record_counts_and_inside_a_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("strategy", list(STRATEGIES))
-def test_a_run_killed_twenty_times_has_the_records_of_an_uninterrupted_one(
-    strategy: str, workers: int, spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
+@pytest.mark.parametrize(
+    ("strategy", "workers", "kills"),
+    # What a kill can tear does not depend on the strategy; what is adopted afterwards does.
+    [("random", 1, 20), ("aging", 2, 20), *((name, 1 + place % 2, 5) for place, name in enumerate(STRATEGIES))],
+)
+def test_a_run_killed_many_times_has_the_records_of_an_uninterrupted_one(
+    strategy: str,
+    workers: int,
+    kills: int,
+    spawn: Spawn,
+    tmp_path: Path,
+    small_run: Any,
+    whole_run: Any,
+    lines_of: Any,
 ) -> None:
     arguments = small_run(strategy, "--budget=120", space="munas")
     whole = whole_run(arguments)
-    victim = killed_run(spawn, tmp_path, arguments, workers, 20, whole)
+    victim = killed_run(spawn, tmp_path, arguments, workers, kills, whole)
     assert lines_of(victim.run) == lines_of(whole)
-    assert len(set(victim.counts)) >= 10
-    assert victim.torn >= 1
+    assert len(set(victim.counts)) >= kills // 2
+    assert victim.torn >= 1 or kills < 20
 
 
 @pytest.mark.parametrize(
