@@ -9,7 +9,9 @@ from spaces.errors import UsageError
 
 __all__ = ["add", "call"]
 
-_FORMATS = ("table", "csv", "json", "png")
+_FORMATS = ("table", "csv", "json", "png", "svg", "parquet")
+_FILES = ("png", "svg", "parquet")
+"""Formats that are no text."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,7 @@ def call(options: argparse.Namespace) -> str:
     """The front as text, or where it was written to."""
     from pathlib import Path
 
-    from engine.results.front import draw_front, format_front, front_of, parse_objectives, recorded_names
+    from engine.results.front import format_front, front_in, recorded_names, write_parquet
     from engine.results.output import write_text
     from engine.run_folder import RunFolder
     from engine.setup import Setup
@@ -33,15 +35,19 @@ def call(options: argparse.Namespace) -> str:
     setup = Setup(folder.config)
     setup.refer(folder.reference)
     ending = Path(options.out or "").suffix[1:]
-    kind = options.format or (ending if ending in ("csv", "json", "png") else "table")
-    if kind == "png" and not options.out:
-        raise UsageError("--format png needs a file to write to; add --out FILE.png")
-    store = folder.records()
-    found = front_of(store, setup, parse_objectives(setup, options.objectives or ()))
-    if kind == "png":
-        draw_front(found, store, Path(options.out))
+    kind = options.format or (ending if ending in _FORMATS else "table")
+    if kind in _FILES and not options.out:
+        raise UsageError(f"--format {kind} needs a file to write to; add --out FILE.{kind}")
+    store, found = front_in(folder, setup, options.objectives or ())
+    names = recorded_names(setup)
+    if kind in ("png", "svg"):
+        from engine.results.front_plot import draw_front
+
+        draw_front(found, store, setup, Path(options.out), kind)
+    elif kind == "parquet":
+        write_parquet(found, names, Path(options.out), setup.space.describe)
     else:
-        text = format_front(found, recorded_names(setup), kind, setup.space.describe)
+        text = format_front(found, names, kind, setup.space.describe)
         if not options.out:
             return text
         write_text(text, options.out)

@@ -1,4 +1,4 @@
-"""The non-dominated records of a run over any recorded scores, as table, CSV, JSON or picture."""
+"""The non-dominated records of a run over any recorded scores, as table, CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from engine.objectives import Objective
 from engine.pareto import non_dominated
 from engine.records import Record, RecordStore
 from engine.results.tabular import aligned, as_csv, format_number, json_number
+from engine.run_folder import RunFolder
 from engine.setup import Setup
-from spaces.errors import RunError, UnknownName, UsageError
+from spaces.errors import MissingExtra, RunError, UnknownName
 from spaces.space import Genotype
 
 _CHUNK = 4096
@@ -137,6 +138,21 @@ def front_of(store: RecordStore, setup: Setup, objectives: Sequence[Objective] |
     return archive.front(store.read)
 
 
+def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[RecordStore, Front]:
+    """The records of a run folder that know the scores asked for, and their front.
+
+    Args:
+        folder: Of the run.
+        setup: Of the run, with its reference sample.
+        texts: Objectives, each with an optional :min or :max; the default ones if there are none.
+
+    Raises:
+        UsageError: A score that was not recorded.
+    """
+    store = folder.records()
+    return store, front_of(store, setup, parse_objectives(setup, texts))
+
+
 def best_record(store: RecordStore, setup: Setup) -> Record:
     """The feasible record of greatest merit in the run's first objective.
 
@@ -212,41 +228,37 @@ def format_front(
     return "\n".join(lines)
 
 
-def draw_front(front: Front, everything: Iterable[Record], path: Path) -> None:
-    """Plot a front over its first two objectives, the other feasible records behind it, as PNG.
+def write_parquet(front: Front, names: Sequence[str], path: Path, describe: Callable[[Genotype], str]) -> None:
+    """Write a front as a Parquet file: number, key, objectives and scores (float64), architecture.
+
+    Args:
+        front: The front.
+        names: Recorded scores to write besides the objectives.
+        path: The file.
+        describe: Turns a genotype into the space's own notation.
 
     Raises:
-        UsageError: Fewer than two objectives.
+        MissingExtra: pyarrow is not installed.
         RunError: The file cannot be written.
     """
-    if len(front.objectives) < 2:
-        raise UsageError("a picture needs two objectives; give --objective twice")
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
-
-    x, y = front.objectives[1], front.objectives[0]
-    cloud = [
-        (x.value(record.scores), y.value(record.scores))
-        for record in everything
-        if record.status == "ok" and not record.cached
-    ]
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    if cloud:
-        axes.scatter(
-            [a for a, _ in cloud], [b for _, b in cloud], s=6, color="0.75", label=f"feasible ({len(cloud):,})"
-        )
-    points = [(x.value(record.scores), y.value(record.scores)) for record in front.records]
-    axes.scatter(
-        [a for a, _ in points], [b for _, b in points], s=22, color="C0", zorder=3, label=f"front ({len(points)})"
-    )
-    axes.set_xlabel(f"{x.text} ({'smaller' if x.direction == 'min' else 'larger'} is better)")
-    axes.set_ylabel(f"{y.text} ({'smaller' if y.direction == 'min' else 'larger'} is better)")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(EngFormatter())
-    axes.legend(loc="best", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
     try:
-        figure.savefig(path, dpi=150, format="png")
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"--format parquet needs {error.name}, which is not installed; get it with "
+            '`pip install "nas-engine[parquet]"`'
+        ) from error
+    titles, rows = columns(front, names)
+    records = front.records
+    table = {
+        "number": pyarrow.array([record.number for record in records], pyarrow.int64()),
+        "key": pyarrow.array([record.key for record in records], pyarrow.string()),
+    }
+    for place, title in enumerate(titles):
+        table[title] = pyarrow.array([row[place] for row in rows], pyarrow.float64())
+    table["architecture"] = pyarrow.array([describe(record.genotype) for record in records], pyarrow.string())
+    try:
+        parquet.write_table(pyarrow.table(table), path)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,7 @@ def test_every_format_shows_the_same_front(engine: Any, run: Path, tmp_path: Pat
         assert json.loads(line["architecture"]) == row["genotype"]
 
 
-@pytest.mark.parametrize("name", ["front.csv", "front.json", "front.txt", "front.png", "front"])
+@pytest.mark.parametrize("name", ["front.csv", "front.json", "front.txt", "front.png", "front.svg", "front"])
 def test_a_front_is_written_in_the_format_of_its_file(name: str, engine: Any, run: Path, tmp_path: Path) -> None:
     answer = engine("front", "run", f"--out={name}")
     count = len(json.loads(engine("front", "run", "--json").out)["front"])
@@ -110,6 +112,11 @@ def test_a_front_is_written_in_the_format_of_its_file(name: str, engine: Any, ru
         picture = matplotlib.image.imread(tmp_path / name)
         assert picture.ndim == 3
         assert len(np.unique(picture)) > 10
+    elif name.endswith("svg"):
+        drawn = (tmp_path / name).read_text()
+        assert f"front ({count}, over 5 objectives)" in drawn, "text is text"
+        assert engine("front", "run", f"--out={name}").code == 0
+        assert (tmp_path / name).read_text() == drawn, "equal fronts make equal files"
     else:
         kind = name.partition(".")[2] if name in ("front.csv", "front.json") else "table"
         assert (tmp_path / name).read_text() == engine("front", "run", f"--format={kind}").out
@@ -118,6 +125,47 @@ def test_a_front_is_written_in_the_format_of_its_file(name: str, engine: Any, ru
 def test_the_format_asked_for_wins_over_the_ending(engine: Any, run: Path, tmp_path: Path) -> None:
     assert engine("front", "run", "--out=front.dat", "--format=png").code == 0
     assert (tmp_path / "front.dat").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_knee_and_the_limits_of_the_run_are_drawn(engine: Any, tmp_path: Path) -> None:
+    flags = ("--budget=40", "--strategy=random", "--bound=macs<=90000000", "--bound=params<=5000000", "--quiet")
+    assert engine("run", "--out=board", *flags).code == 0
+
+    def texts(*objectives: str) -> list[str]:
+        assert engine("front", "board", "--out=f.svg", *(f"--objective={text}" for text in objectives)).code == 0
+        return re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "f.svg").read_text())
+
+    shown = texts("flash_bytes", "peak_ram_bytes")
+    assert "mcu-256k: flash_bytes ≤ 262,144" in shown
+    assert "mcu-256k: peak_ram_bytes ≤ 65,536" in shown
+    front = json.loads(engine("front", "board", "--objective=trace", "--objective=macs", "--json").out)["front"]
+    shown = texts("trace", "macs")
+    knee = next(text for text in shown if text.startswith("knee (#"))
+    assert int(knee[7:-1]) in [row["number"] for row in front]
+    assert [text for text in shown if text.endswith("macs ≤ 90,000,000")], "drawn, or told if out of sight"
+    assert "limit not in sight: params ≤ 5,000,000" in texts("trace", "params")
+
+
+def test_a_front_as_parquet_reads_back_as_it_was(engine: Any, run: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow", exc_type=ImportError)
+    assert engine("front", "run", "--out=front.parquet").code == 0
+    table = parquet.read_table(tmp_path / "front.parquet")
+    rows = json.loads(engine("front", "run", "--json").out)["front"]
+    names = [*rows[0]["values"]]
+    kinds = {"number": "int64", "key": "string", **dict.fromkeys(names, "double"), "architecture": "string"}
+    assert {field.name: str(field.type) for field in table.schema} == kinds
+    read = table.to_pylist()
+    assert [(line["number"], line["key"]) for line in read] == [(row["number"], row["key"]) for row in rows]
+    assert [{name: line[name] for name in names} for line in read] == [row["values"] for row in rows]
+    assert [json.loads(line["architecture"]) for line in read] == [row["genotype"] for row in rows]
+
+
+def test_parquet_without_its_extra_names_it(engine: Any, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = engine("front", "run", "--out=front.parquet")
+    assert answer.code == 1
+    assert 'pip install "nas-engine[parquet]"' in answer.complaint
+    assert "add --out FILE.parquet" in engine("front", "run", "--format=parquet").complaint
 
 
 def test_a_picture_of_one_objective_is_refused(engine: Any, run: Path, tmp_path: Path) -> None:
