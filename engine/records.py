@@ -99,14 +99,16 @@ class RecordStore:
     Args:
         path: The file.
         write: Whether records are to be appended. The file is then locked, and made if it is not there.
+        foreign: Whether the parents of its records are those of another file.
 
     Raises:
         RunError: The file cannot be opened, or another process writes to it.
     """
 
-    def __init__(self, path: Path | None = None, write: bool = False) -> None:
+    def __init__(self, path: Path | None = None, write: bool = False, foreign: bool = False) -> None:
         self._name = str(path) if path else "temporary records"
         self._temporary = path is None
+        self._foreign = foreign
         self._offsets = array("Q")
         self._numbers: dict[bytes, int] = {}
         self._end = 0
@@ -225,7 +227,7 @@ class RecordStore:
             raise self._damaged(number, 0, f"not JSON that a run writes ({error})") from error
         if not isinstance(entry, dict) or entry.keys() != set(_FIELDS):
             raise self._damaged(number, 0, f"not a record; expected the fields {', '.join(_FIELDS)}")
-        if wrong := _wrong_field(entry, number):
+        if wrong := _wrong_field(entry, number, self._foreign):
             field, expected = wrong
             at = text.find(f'"{field}":')
             raise self._damaged(number, at, f"{field} is {entry[field]!r:.60}; expected {expected}")
@@ -256,13 +258,13 @@ def _open(path: Path | None, write: bool) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT if write else os.O_RDONLY, 0o666)
 
 
-def _wrong_field(entry: Mapping[str, Any], number: int) -> tuple[str, str] | None:
+def _wrong_field(entry: Mapping[str, Any], number: int, foreign: bool) -> tuple[str, str] | None:
     """The first field that a run would not have written so, and what was expected."""
     parent, scores = entry["parent"], entry["scores"]
     if type(entry["number"]) is not int or entry["number"] != number:
         return "number", f"{number}: a line before it is missing or out of order"
-    if parent is not None and (type(parent) is not int or not 0 <= parent < number):
-        return "parent", "null or the number of an earlier record"
+    if parent is not None and (type(parent) is not int or parent < 0 or (parent >= number and not foreign)):
+        return "parent", f"null or the number of {'a' if foreign else 'an earlier'} record"
     if entry["status"] not in STATUSES:
         return "status", ", ".join(STATUSES)
     if entry["reason"] is not None and not isinstance(entry["reason"], str):

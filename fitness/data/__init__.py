@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from fitness.data.image_set import ImageSet
 
-__all__ = ["SOURCES", "Images", "check_source", "load_images"]
+__all__ = ["SOURCES", "Images", "check_source", "load_images", "reading"]
 
 #: Every form of a source and what it stands for, for the command line.
 SOURCES: Final[Mapping[str, str]] = {
@@ -90,7 +91,7 @@ def load_images(source: str, shape: tuple[int, int, int], count: int, seed: int)
         UntrustedFile: A pickle that asks for more than the official files hold.
         RunError: The files are damaged or cannot be read.
     """
-    name, path = _split(source)
+    _split(source)
     if len(shape) != 3 or min(shape) < 1:
         raise UsageError(f"images cannot have the shape {shape}; expected channels, height and width above 0")
     if count < 1:
@@ -99,11 +100,24 @@ def load_images(source: str, shape: tuple[int, int, int], count: int, seed: int)
         raise UsageError(f"images cannot be drawn with the seed {seed}; expected 0 or more")
     from fitness.data.prepare import draw, draw_noise
 
-    try:
-        if name == "noise":
+    with reading(source) as found:
+        if found is None:
             return Images(draw_noise(shape, count, seed), None, 0, source)
-        found = _reader(name)(os.path.expanduser(path))
         return Images(*draw(found, source, shape, count, seed), found.classes, source)
+
+
+@contextmanager
+def reading(source: str) -> Iterator[ImageSet | None]:
+    """The set of a source, None for noise; while it is used, what goes wrong with its files is said in one line.
+
+    Raises:
+        UsageError: The source is wrong.
+        UntrustedFile: A pickle that asks for more than the official files hold.
+        RunError: The files are damaged or cannot be read, or do not fit into memory.
+    """
+    name, path = _split(source)
+    try:
+        yield None if name == "noise" else _reader(name)(os.path.expanduser(path))
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         reason = error.strerror or " ".join(str(error).split())

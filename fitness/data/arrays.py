@@ -7,6 +7,8 @@ import pickle
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from fitness.data.image_set import ImageSet, class_numbers, in_memory
@@ -28,6 +30,8 @@ _NAMES: Final = {
     "x": "y",
     "data": "labels",
 }
+#: What the arrays of images kept apart for testing are called beside these, and their labels.
+_TEST_NAMES: Final = {"test_images": "test_labels", "x_test": "y_test"}
 
 #: What numpy and zipfile raise: ValueError for a pickle, an object array or another kind of file, others by damage.
 _FAULTS: Final = (
@@ -79,14 +83,28 @@ def read_npz(path: str) -> ImageSet:
         raise UsageError(
             f"{path} holds {held}; expected images under one of the names {', '.join(_NAMES)}: rename them"
         )
+    test_name = next((name for name in _TEST_NAMES if name in arrays), None)
+    test = partial(_test_part, path, test_name) if test_name else None
+    return _set_of(arrays, name, _NAMES[name], path, test)
+
+
+def _test_part(path: str, name: str) -> ImageSet:
+    """The images kept apart for testing; read only when they are asked for."""
+    labels = _TEST_NAMES[name]
+    return _set_of(_load(path, {name, labels}), name, labels, path, None)
+
+
+def _set_of(
+    arrays: dict[str, NDArray[Any]], name: str, labelled: str, path: str, test: Callable[[], ImageSet] | None
+) -> ImageSet:
     images = _pixels(arrays[name], f"{name!r} of {path}")
-    if _NAMES[name] not in arrays:
-        return in_memory(images, None, 0)
-    labels = class_numbers(arrays[_NAMES[name]], len(images), f"{_NAMES[name]!r} of {path}")
-    return in_memory(images, labels, int(labels.max()) + 1)
+    if labelled not in arrays:
+        return in_memory(images, None, 0, test=test)
+    labels = class_numbers(arrays[labelled], len(images), f"{labelled!r} of {path}")
+    return in_memory(images, labels, int(labels.max()) + 1, test=test)
 
 
-def _load(path: str) -> dict[str, NDArray[Any]]:
+def _load(path: str, usual: Set[str] = frozenset((*_NAMES, *_NAMES.values()))) -> dict[str, NDArray[Any]]:
     """The arrays of an .npz that have a usual name; others are not even read."""
     import numpy as np
 
@@ -94,7 +112,6 @@ def _load(path: str) -> dict[str, NDArray[Any]]:
         raise RunError(
             f"{path} cannot be read: it is no whole .npz; expected named arrays: write it with numpy.savez"
         )
-    usual = {*_NAMES, *_NAMES.values()}
     try:
         with open(path, "rb") as file:  # np.load itself leaves some damaged files open
             arrays = np.load(file, allow_pickle=False)

@@ -11,7 +11,8 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Final
 
 from fitness.data.batch_pickle import damaged, read_batch
@@ -35,7 +36,8 @@ class _Form:
     Args:
         name: What its authors call it.
         side: Height and width of the images; 3 channels.
-        batches: Pickled files that together are the training images.
+        batches: Pickled files that together are the images.
+        tests: Those that together are the test images.
         labels: Key of their labels.
         first_label: The number of the first class in the files.
         all_classes: How many classes the files have.
@@ -44,6 +46,7 @@ class _Form:
         folders: What these unpack to.
         mean: Of every channel, for pixels from 0 to 255.
         deviation: Standard deviation likewise.
+        test_downloads: Files to download that hold the test images, where these are others.
         label_bytes: Labels before every image in the binary version, the last of which counts; 0 if there is none.
     """
 
@@ -58,6 +61,8 @@ class _Form:
     folders: tuple[str, ...]
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+    tests: tuple[str, ...] = ()
+    test_downloads: tuple[str, ...] = ()
     label_bytes: int = 0
 
     @property
@@ -83,6 +88,7 @@ _CIFAR10: Final = _Form(
     folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
     mean=(125.3, 123.0, 113.9),
     deviation=(63.0, 62.1, 66.7),
+    tests=("test_batch",),
     label_bytes=1,
 )
 _CIFAR100: Final = _Form(
@@ -97,6 +103,7 @@ _CIFAR100: Final = _Form(
     folders=("cifar-100-python", "cifar-100-binary"),
     mean=(129.3, 124.1, 112.4),
     deviation=(68.2, 65.4, 70.4),
+    tests=("test",),
     label_bytes=2,  # coarse, fine
 )
 _IMAGENET16: Final = _Form(
@@ -111,6 +118,8 @@ _IMAGENET16: Final = _Form(
     folders=("ImageNet16", "Imagenet16_train"),
     mean=(122.68, 116.66, 104.01),
     deviation=(63.22, 61.26, 65.09),
+    tests=("val_data",),
+    test_downloads=("Imagenet16_val.zip",),
 )
 
 
@@ -130,7 +139,7 @@ def read_imagenet16(path: str) -> ImageSet:
 
 
 def _read(path: str, form: _Form) -> ImageSet:
-    """The training images of a set in the order of its files.
+    """The images of a set in the order of its files.
 
     Args:
         path: The folder of the batches, its parent, or what is distributed (.tar.gz or .zip), read in place.
@@ -159,7 +168,16 @@ def _read(path: str, form: _Form) -> ImageSet:
         raise RunError(f"{found} holds no image of {form.name}'s {form.classes} classes; {_remedy(form)}")
     scaled = Statistics(tuple(v / 255 for v in form.mean), tuple(v / 255 for v in form.deviation))
     planes = images.reshape(-1, 3, form.side, form.side)
-    return in_memory(planes.transpose(0, 2, 3, 1), labels, form.classes, scaled)
+    test = partial(_read_tests, path, form) if form.tests else None
+    return in_memory(planes.transpose(0, 2, 3, 1), labels, form.classes, scaled, test)
+
+
+def _read_tests(path: str, form: _Form) -> ImageSet:
+    """The test images, which lie with the others or, if they are downloaded by themselves, beside these."""
+    downloads = form.test_downloads or form.downloads
+    if form.test_downloads and os.path.isfile(path):
+        path = os.path.dirname(path)
+    return _read(path, replace(form, batches=form.tests, downloads=downloads, tests=()))
 
 
 def _remedy(form: _Form) -> str:

@@ -10,7 +10,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final, NoReturn
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from fitness.data.image_set import ImageSet
 from fitness.data.zips import ZIP_FAULTS
@@ -23,9 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["read_folder"]
 
+#: File name → its path below the folder that holds the classes: (class, …, file) or (file,).
+_Paths: TypeAlias = dict[str, tuple[str, ...]]
+
 _SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".gif"))
 _FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF")  # of Pillow's, which would also start ghostscript
 _SPLITS: Final = ("train", "training", "val", "valid", "validation", "test", "testing")
+_TESTS: Final = ("test", "testing", "val", "valid", "validation")  # the first of these that is another one
 _LARGEST_FILE_BYTES: Final = 256 * 1024**2
 #: What Pillow raises besides OSError, by format and fault; then zipfile, for a wrong checksum, method or password.
 _FAULTS: Final = (
@@ -62,23 +68,70 @@ def read_folder(path: str) -> ImageSet:
     if not names:
         endings = ", ".join(sorted(_SUFFIXES))
         raise UsageError(f"{path} holds no images; expected DIR/<class>/<image> with the endings {endings}")
-    paths = _inside(names)
-    with_class = {name: parts for name, parts in paths.items() if len(parts) > 1}
-    files = sorted(with_class or paths, key=lambda name: paths[name])
+    first, kept_apart = _inside(names)
+    training = _Labelled.of(first)
+    test = partial(_test_part, path, training, _Labelled.of(kept_apart)) if kept_apart else None
+    return replace(_image_set(path, training), test=test)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """Images in the order of their names.
+
+    Args:
+        files: Their names.
+        classes: Names of the classes in order; none if the images lie in no folder of a class.
+        labels: Class number of every image.
+    """
+
+    files: tuple[str, ...]
+    classes: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    @staticmethod
+    def of(paths: _Paths) -> _Labelled:
+        """The images at some paths."""
+        with_class = {name: parts for name, parts in paths.items() if len(parts) > 1}
+        files = tuple(sorted(with_class or paths, key=lambda name: paths[name]))
+        if not with_class:
+            return _Labelled(files, (), ())
+        classes = tuple(sorted({parts[0] for parts in with_class.values()}))
+        numbers = {name: number for number, name in enumerate(classes)}
+        return _Labelled(files, classes, tuple(numbers[with_class[name][0]] for name in files))
+
+
+def _test_part(path: str, training: _Labelled, testing: _Labelled) -> ImageSet:
+    """The images for testing.
+
+    Raises:
+        UsageError: They are of other classes than those for training.
+    """
+    if training.classes != testing.classes:
+        which = ((training, testing, "testing"), (testing, training, "training"))
+        missing = [
+            f"no {', '.join(map(quote, sorted({*one.classes} - {*other.classes})[:5]))} for {purpose}"
+            for one, other, purpose in which
+            if {*one.classes} - {*other.classes}
+        ]
+        raise UsageError(
+            f"{path} has {' and '.join(missing)}; expected the same folders of classes in both: mend the folders"
+        )
+    return _image_set(path, testing)
+
+
+def _image_set(path: str, images: _Labelled) -> ImageSet:
+    files = images.files
 
     def pick(places: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         with nullcontext() if os.path.isdir(path) else zipfile.ZipFile(path) as archive:
             for place in places:
                 yield _decode(files[place], path, archive)
 
-    if not with_class:
+    if not images.classes:
         return ImageSet(len(files), pick, None, 0)
     import numpy as np
 
-    classes = sorted({parts[0] for parts in with_class.values()})
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels = np.array([numbers[with_class[name][0]] for name in files], dtype=np.int64)
-    return ImageSet(len(files), pick, labels, len(classes))
+    return ImageSet(len(files), pick, np.array(images.labels, dtype=np.int64), len(images.classes))
 
 
 def _names(path: str) -> list[str]:
@@ -112,8 +165,8 @@ def _walk(top: str) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in files)
 
 
-def _inside(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """File name → its path below the folder that holds the classes: (class, …, file) or (file,)."""
+def _inside(names: Sequence[str]) -> tuple[_Paths, _Paths]:
+    """The images to take and those kept apart for testing, if there are folders named for splits."""
     paths = {name: tuple(name.split("/")) for name in names}
     while True:
         tops = {parts[0] for parts in paths.values() if len(parts) > 1}
@@ -121,10 +174,15 @@ def _inside(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         splits = sorted((top for top in tops if top.lower() in _SPLITS), key=lambda top: _SPLITS.index(top.lower()))
         # a class may well be called train: it is a split if classes lie in it, or nothing but splits beside it
         if splits and (len(splits) == len(tops) or splits[0] in deep):
-            return {name: parts[1:] for name, parts in paths.items() if parts[0] == splits[0] and len(parts) > 1}
+            tests = [top for test in _TESTS for top in splits[1:] if top.lower() == test]
+            return _below(splits[0], paths), _below(tests[0], paths) if tests else {}
         if not (len(tops) == 1 and deep and all(parts[0] in tops for parts in paths.values())):
-            return paths
+            return paths, {}
         paths = {name: parts[1:] for name, parts in paths.items()}
+
+
+def _below(top: str, paths: _Paths) -> _Paths:
+    return {name: parts[1:] for name, parts in paths.items() if parts[0] == top and len(parts) > 1}
 
 
 def _decode(name: str, path: str, archive: zipfile.ZipFile | None) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ import gzip
 import math
 import os
 import zlib
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
@@ -36,11 +37,13 @@ def read_idx(path: str) -> ImageSet:
     images = _read(images_path, dimensions=3)
     if not images.size:
         raise RunError(f"{images_path} holds no pixels; expected at least one image: download it again")
+    tests = _tests_path(images_path)
+    test = partial(read_idx, tests) if tests else None
     labels_path = _labels_path(images_path)
     if labels_path is None:
-        return in_memory(images, None, 0)
+        return in_memory(images, None, 0, test=test)
     labels = class_numbers(_read(labels_path, dimensions=1), len(images), labels_path)
-    return in_memory(images, labels, int(labels.max()) + 1)
+    return in_memory(images, labels, int(labels.max()) + 1, test=test)
 
 
 def _images_path(path: str) -> str:
@@ -48,14 +51,25 @@ def _images_path(path: str) -> str:
         return path
     if not os.path.isdir(path):
         raise UsageError(f"there is no folder or file {path!r}; expected that of train-images-idx3-ubyte.gz")
-    for split, dot, end in product(("train", "t10k"), "-.", ("", ".gz")):
-        file = os.path.join(path, f"{split}-images{dot}idx3-ubyte{end}")
-        if os.path.isfile(file):
-            return file
+    for split in ("train", "t10k"):
+        if found := _find(path, split):
+            return found
     raise UsageError(
         f"{path} holds no images in IDX format; expected train-images-idx3-ubyte[.gz] or "
         "t10k-images-idx3-ubyte[.gz]: download these, or name the file of images itself"
     )
+
+
+def _find(folder: str, split: str) -> str | None:
+    """The file of a split's images, packed or not."""
+    files = (os.path.join(folder, f"{split}-images{dot}idx3-ubyte{end}") for dot, end in product("-.", ("", ".gz")))
+    return next(filter(os.path.isfile, files), None)
+
+
+def _tests_path(images: str) -> str | None:
+    """The test set's images beside those for training."""
+    folder, name = os.path.split(images)
+    return _find(folder, "t10k") if name.startswith("train-") else None
 
 
 def _labels_path(images: str) -> str | None:

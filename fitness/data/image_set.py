@@ -41,6 +41,7 @@ class ImageSet:
         labels: (count,) class numbers from 0, or None.
         classes: Number of classes; 0 without labels.
         published: Statistics of the red, green and blue channel, where the set comes with them.
+        test: Reads the images kept apart for testing, of the same classes; None where the set has no such part.
     """
 
     count: int
@@ -48,17 +49,22 @@ class ImageSet:
     labels: NDArray[np.int64] | None
     classes: int
     published: Statistics | None = None
+    test: Callable[[], ImageSet] | None = None
 
 
 def in_memory(
-    images: Pixels, labels: NDArray[np.int64] | None, classes: int, published: Statistics | None = None
+    images: Pixels,
+    labels: NDArray[np.int64] | None,
+    classes: int,
+    published: Statistics | None = None,
+    test: Callable[[], ImageSet] | None = None,
 ) -> ImageSet:
     """The set of an array (N, H, W) or (N, H, W, C) that has been read."""
 
     def pick(places: Sequence[int]) -> Iterator[Pixels]:
         return (images[place] for place in places)
 
-    return ImageSet(len(images), pick, labels, classes, published)
+    return ImageSet(len(images), pick, labels, classes, published, test)
 
 
 def class_numbers(labels: NDArray[Any], count: int, where: str) -> NDArray[np.int64]:

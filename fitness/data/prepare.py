@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 from spaces.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from fitness.data.image_set import ImageSet, Pixels
 
-__all__ = ["draw", "draw_noise"]
+__all__ = ["draw", "draw_noise", "whole"]
 
 _LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
 _STATISTICS_IMAGES: Final = 1000
@@ -65,8 +67,49 @@ def draw(
         batch -= mean[:, None, None]
         batch /= deviation[:, None, None]
     if not np.isfinite(batch).all():
-        raise RunError(f"{source} holds pixels that are not finite; expected numbers: mend the array")
+        raise _not_finite(source)
     return batch, None if images.labels is None else images.labels[drawn]
+
+
+def whole(
+    images: ImageSet, source: str, shape: tuple[int, int, int], on_image: Callable[[int], None]
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """All images of a set in its order, as stored: bytes where it has bytes, rounded if they had to be converted.
+
+    Args:
+        images: The set.
+        source: What it is called, for messages.
+        shape: (C, H, W) of every image of the result.
+        on_image: Told how many are done.
+
+    Returns:
+        (N, C, H, W) pixels, not normalised.
+
+    Raises:
+        UsageError: Channels cannot be converted.
+        RunError: An image is damaged or holds values that are not finite.
+    """
+    import numpy as np
+
+    made: NDArray[np.uint8] | NDArray[np.float32] | None = None
+    for index, pixels in enumerate(images.pick(range(images.count))):
+        if made is None:
+            made = np.empty((images.count, *shape), dtype=pixels.dtype)
+        planes = np.atleast_3d(pixels).transpose(2, 0, 1)
+        if planes.shape != shape:
+            planes = _resize(_channels(pixels, shape[0], source), shape[1:])
+            if pixels.dtype == np.uint8:
+                planes = np.rint(planes * 255).clip(0, 255)
+        made[index] = planes
+        on_image(index + 1)
+    assert made is not None, "no set is empty"
+    if made.dtype != np.uint8 and not np.isfinite(made).all():
+        raise _not_finite(source)
+    return made
+
+
+def _not_finite(source: str) -> RunError:
+    return RunError(f"{source} holds pixels that are not finite; expected numbers: mend the array")
 
 
 def _channels(pixels: Pixels, channels: int, source: str) -> NDArray[np.float32]:
