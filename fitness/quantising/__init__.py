@@ -1,0 +1,1 @@
+"""Parts of post-training quantisation: ranges of activations, TensorFlow Lite's integer arithmetic."""
