@@ -1,0 +1,178 @@
+"""What a report shows, read from a run folder in a few passes over its records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.objectives import Objectives
+from engine.records import STATUSES, Record, RecordStore
+from engine.results.front import Front, front_in, recorded_names
+from engine.results.hypervolume import Coverage, coverage
+from engine.results.pick import picked, spread
+from engine.run_folder import RunFolder
+from engine.setup import Setup
+
+__all__ = ["Counts", "Gathered", "gather"]
+
+MOST_MEMBERS = 200  # of the front that are listed and drawn one by one
+MOST_CLOUD = 4000  # other networks that are drawn; from that many on, every second one is left out again and again
+MOST_DIAGRAMS = 5
+
+Series = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many records came to what.
+
+    Attributes:
+        statuses: Records by status.
+        cached: Of all, those answered from the cache.
+        reasons: Why records are not ok, by bound or message without numbers, the commonest first.
+        seconds: That all evaluations took.
+    """
+
+    statuses: Mapping[str, int]
+    cached: int
+    reasons: list[tuple[str, int]]
+    seconds: float
+
+    @property
+    def records(self) -> int:
+        """All of them."""
+        return sum(self.statuses.values())
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything on the page that comes from records.
+
+    Attributes:
+        folder: Of the run.
+        setup: Of the run.
+        front: Over the objectives of the report.
+        shown: Its members, or `MOST_MEMBERS` of them, best in the first objective first.
+        picks: Up to `MOST_DIAGRAMS` networks with what they are picked for, the knee first.
+        cloud: Values of every objective for feasible networks.
+        cloud_step: Every how many-th feasible network is in the cloud.
+        counts: See `Counts`.
+        best: For every objective, the numbers of the records that were best so far, and their values.
+        covered: The hypervolume as it grew, if there are two objectives or some more.
+        measured: Accuracies of trained candidates, in percent, by number and name.
+        names: Recorded scores.
+    """
+
+    folder: RunFolder
+    setup: Setup
+    front: Front
+    shown: list[Record]
+    picks: list[tuple[Record, list[str]]]
+    cloud: list[list[float]]
+    cloud_step: int
+    counts: Counts
+    best: list[Series]
+    covered: Coverage | None
+    measured: dict[int, dict[str, float]]
+    names: list[str]
+
+
+def gather(path: Path, texts: Iterable[str]) -> Gathered:
+    """Read a run.
+
+    Args:
+        path: Its folder.
+        texts: Objectives, each with an optional :min or :max; the run's default ones if there are none.
+
+    Raises:
+        UsageError: Not a run folder, or a score that was not recorded.
+        DamagedRun: Something that no run writes.
+    """
+    folder = RunFolder.read(path)
+    setup = Setup(folder.config)
+    setup.refer(folder.reference)
+    store, front = front_in(folder, setup, texts)
+    cloud, step, counts, best = _pass(store, front)
+    records = front.records
+    if len(records) > MOST_MEMBERS:
+        kept = {record.number for record in spread(front, MOST_MEMBERS)}
+        records = [record for record in records if record.number in kept]
+    return Gathered(
+        folder,
+        setup,
+        front,
+        records,
+        _picks(store, setup, front) if front.records else [],
+        cloud,
+        step,
+        counts,
+        best,
+        coverage(store, Objectives(front.objectives, setup.bounds)),
+        _measured(path),
+        recorded_names(setup),
+    )
+
+
+def _pass(store: RecordStore, front: Front) -> tuple[list[list[float]], int, Counts, list[Series]]:
+    """Cloud and its step, counts, and the best so far."""
+    statuses, reasons = Counter(dict.fromkeys(STATUSES, 0)), Counter[str]()
+    cached, seconds, distinct, step = 0, 0.0, 0, 1
+    cloud: list[list[float]] = []
+    best: list[Series] = [[] for _ in front.objectives]
+    for record in store:
+        statuses[record.status] += 1
+        cached += record.cached
+        seconds += record.seconds
+        if record.status != "ok":
+            reasons[f"{record.status}: {_cause(record.reason or 'no reason given')}"] += 1
+            continue
+        if record.cached:
+            continue
+        values = [objective.value(record.scores) for objective in front.objectives]
+        if distinct % step == 0:
+            cloud.append(values)
+        distinct += 1
+        if len(cloud) > MOST_CLOUD:
+            cloud, step = cloud[::2], step * 2
+        for series, value, objective in zip(best, values, front.objectives, strict=True):
+            if not series or (value > series[-1][1] if objective.direction == "max" else value < series[-1][1]):
+                series.append((record.number, value))
+    for series in best:
+        if series:
+            series.append((len(store) - 1, series[-1][1]))
+    return cloud, step, Counts(statuses, cached, reasons.most_common(6), seconds), best
+
+
+def _cause(reason: str) -> str:
+    """A reason without what differs from record to record: "bound flash_bytes<=262144"."""
+    _, bound, text = reason.rpartition("; bound ")
+    return f"{bound[2:]}{text}" if bound else reason[:80]
+
+
+def _picks(store: RecordStore, setup: Setup, front: Front) -> list[tuple[Record, list[str]]]:
+    """Knee, best and extremes, then what lies between, each once, with all that it is."""
+    records = picked(store, setup, ("knee", "best"), MOST_DIAGRAMS, front.objectives)[:MOST_DIAGRAMS]
+    roles = {record.number: list[str]() for record in records}
+    roles[records[0].number].append("knee")
+    best = picked(store, setup, ("best",))[0].number
+    roles[best].append(f"best {setup.objectives.objectives[0].text}")
+    for objective in front.objectives:
+        top = max(front.records, key=lambda record, objective=objective: objective.merit(record.scores))  # type: ignore[misc]
+        if top.number in roles and top.number != best:
+            word = "largest" if objective.direction == "max" else "smallest"
+            roles[top.number].append(f"{word} {objective.text}")
+    return [(record, roles[record.number] or ["in between"]) for record in records]
+
+
+def _measured(path: Path) -> dict[int, dict[str, float]]:
+    """Accuracies of `trained.jsonl`, whose records have the candidate's number as parent."""
+    file = path / "trained.jsonl"
+    if not file.is_file():
+        return {}
+    return {
+        record.parent: {name: value for name, value in record.scores.items() if name.endswith("_accuracy")}
+        for record in RecordStore(file)
+        if record.status == "ok" and record.parent is not None
+    }
