@@ -26,12 +26,23 @@ from spaces.layers import (
     Shape,
     Shift,
     Slice,
+    Zero,
     reach_of,
+    volume,
 )
 from spaces.network import Network
 
 _FOLDING = (Conv, Dense)
 _WITHOUT_RELU = (Flatten, Concat, Slice, Shift)  # CONCATENATION and STRIDED_SLICE apply no activation
+_CODES: dict[type, str] = {
+    Input: "INPUT",
+    Dense: "FULLY_CONNECTED",
+    BatchNorm: "DEPTHWISE_CONV_2D",  # of one pixel: a scale and a shift per channel
+    ReLU: "RELU",
+    Concat: "CONCATENATION",
+    Slice: "STRIDED_SLICE",
+    Zero: "MUL",
+}
 ALIGNMENT_BYTES = 16  # of a tensor in TensorFlow Lite Micro's arena
 
 
@@ -53,6 +64,26 @@ class Kernel(NamedTuple):
     elements: int
     norms: int
     relus: int
+
+
+class RuntimeOp(NamedTuple):
+    """One operation as TensorFlow Lite Micro executes it; the first stands for the network's input.
+
+    Attributes:
+        code: TensorFlow Lite's name of it.
+        kernel: The kernel of `fused` it belongs to.
+        inputs: Operations whose outputs it reads.
+        shape: Its output shape.
+        elements: Number of elements of that.
+        same: Whether its windows slide under TensorFlow's SAME padding, not VALID.
+    """
+
+    code: str
+    kernel: int
+    inputs: tuple[int, ...]
+    shape: Shape
+    elements: int
+    same: bool = False
 
 
 class Tensor(NamedTuple):
@@ -113,57 +144,72 @@ def fused(network: Network) -> tuple[Kernel, ...]:
     )
 
 
-@lru_cache(maxsize=8)
-def arena_tensors(network: Network) -> tuple[Tensor, ...]:
-    """The buffers TensorFlow Lite Micro plans for an int8 network, input counted.
+def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
+    """What TensorFlow Lite Micro executes for the kernels of an int8 network, in order, the input first.
 
-    A sum of n maps runs as n - 1 pairwise additions, none in place; explicit padding is a kernel of its own
-    wherever TensorFlow's SAME rule does not give the same border.
+    A sum of n maps runs as n - 1 pairwise additions, none in place. A border is an operation of its own, PAD,
+    wherever neither of TensorFlow's paddings, VALID and SAME, gives it; on both sides, as PyTorch pads.
     """
-    sizes: list[int] = []
-    first: list[int] = []
-    last: list[int] = []
-    place: list[int] = []  # buffer that holds the output of each kernel
-    step = -1
-
-    def run(elements: int, *sources: int) -> int:
-        """One kernel of the runtime; returns its output buffer."""
-        nonlocal step
-        step += 1
-        for source in sources:
-            last[source] = step
-        sizes.append((elements + ALIGNMENT_BYTES - 1) // ALIGNMENT_BYTES * ALIGNMENT_BYTES)
-        first.append(step)
-        last.append(step)
-        return len(sizes) - 1
-
-    kernels = fused(network)
-    for op, inputs, shape, elements, _, _ in kernels:
+    ops: list[RuntimeOp] = []
+    place: list[int] = []  # runtime operation that holds the output of each kernel
+    for index, (op, inputs, shape, elements, _, relus) in enumerate(kernels):
         kind = type(op)
-        if kind is Input:
-            place.append(run(elements))
-        elif kind is Add:
+        if kind is Add:
             total = -1
             for source in inputs:
                 buffer = place[source]
                 if kernels[source].elements != elements:  # a smaller map; a flattened one is whole
-                    buffer = run(elements, buffer)
-                total = buffer if total < 0 else run(elements, total, buffer)
+                    ops.append(RuntimeOp("PAD", index, (buffer,), shape, elements))
+                    buffer = len(ops) - 1
+                if total < 0:
+                    total = buffer
+                else:
+                    ops.append(RuntimeOp("ADD", index, (total, buffer), shape, elements))
+                    total = len(ops) - 1
+            if relus and len(inputs) == 1:
+                ops.append(RuntimeOp("RELU", index, (total,), shape, elements))
+                total = len(ops) - 1
             place.append(total)
-        elif kind is Concat:
-            place.append(run(elements, *[place[source] for source in inputs]))
+            continue
+        sources = (place[inputs[0]],) if len(inputs) == 1 else tuple([place[source] for source in inputs])
+        same = False
+        if kind is Conv or kind is Pool:
+            around, same = _border(op, kernels[inputs[0]].shape, shape)  # type: ignore[arg-type]
+            if around is not None:
+                code = "PADV2" if kind is Pool and op.kind == "max" else "PAD"  # type: ignore[union-attr]
+                ops.append(RuntimeOp(code, index, sources, around, volume(around)))
+                sources = (len(ops) - 1,)
+            if kind is Pool:
+                code = "MAX_POOL_2D" if op.kind == "max" else "AVERAGE_POOL_2D"  # type: ignore[union-attr]
+            else:
+                depthwise = op.groups > 1 and op.groups == kernels[inputs[0]].shape[0]  # type: ignore[union-attr]
+                code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        elif kind is Shift:
+            around = (shape[0], shape[1] + 1, shape[2] + 1)
+            ops.append(RuntimeOp("PAD", index, sources, around, volume(around)))
+            sources, code = (len(ops) - 1,), "STRIDED_SLICE"
         else:
-            buffer = place[inputs[0]]
-            if kind is Shift:  # PAD below and at the right, then STRIDED_SLICE
-                buffer = run(shape[0] * (shape[1] + 1) * (shape[2] + 1), buffer)
-            elif (kind is Conv or kind is Pool) and op.padding != (0, 0):  # type: ignore[union-attr]
-                channels, height, width = kernels[inputs[0]].shape
-                if not _same_covers(op, height, width, shape):  # type: ignore[arg-type]
-                    pad_h, pad_w = op.padding  # type: ignore[union-attr]
-                    buffer = run(channels * (height + 2 * pad_h) * (width + 2 * pad_w), buffer)
-            place.append(run(elements, buffer))
-    last[place[-1]] = step
-    return tuple(map(Tensor, sizes, first, last))
+            code = _CODES[kind]
+        ops.append(RuntimeOp(code, index, sources, shape, elements, same))
+        place.append(len(ops) - 1)
+    return tuple(ops)
+
+
+@lru_cache(maxsize=8)
+def arena_tensors(network: Network) -> tuple[Tensor, ...]:
+    """The buffers TensorFlow Lite Micro plans for an int8 network, input counted."""
+    ops = runtime_ops(fused(network))
+    last = list(range(len(ops)))
+    for step, op in enumerate(ops):
+        for source in op.inputs:
+            last[source] = step
+    last[-1] = len(ops) - 1
+    return tuple(
+        [
+            Tensor((op[4] + ALIGNMENT_BYTES - 1) // ALIGNMENT_BYTES * ALIGNMENT_BYTES, step, last[step])
+            for step, op in enumerate(ops)
+        ]
+    )
 
 
 def greedy_arena_bytes(tensors: Sequence[Tensor]) -> int:
@@ -208,13 +254,21 @@ def _by_size(tensor: Tensor) -> int:
     return -tensor.size
 
 
-def _same_covers(op: Conv | Pool, height: int, width: int, shape: Shape) -> bool:
-    """Whether TensorFlow's SAME padding puts the same border around the map as `op.padding`."""
+def _border(op: Conv | Pool, shape: Shape, out_shape: Shape) -> tuple[Shape | None, bool]:
+    """What is to be laid around a map before windows slide over it.
+
+    Returns:
+        The shape of the padded map, None where a padding of TensorFlow's does it; and whether that is SAME
+        rather than VALID.
+    """
     reach = reach_of(op)
-    for axis, size in enumerate((height, width)):
-        kernel, stride, padding = reach[axis], op.stride[axis], op.padding[axis]
-        steps = -(-size // stride)
-        border = max((steps - 1) * stride + kernel - size, 0)
-        if steps != shape[1 + axis] or border // 2 != padding:
-            return False
-    return True
+    valid = same = True
+    padded = [shape[0]]
+    for size, steps, window, stride, before in zip(
+        shape[1:], out_shape[1:], reach, op.stride, op.padding, strict=True
+    ):
+        needed = max((steps - 1) * stride + window - size, 0)  # pixels beyond the map that windows reach
+        valid &= needed == before == 0
+        same &= steps == -(-size // stride) and needed // 2 == before
+        padded.append(size + before + max(needed - before, before))
+    return (None, not valid) if valid or same else (tuple(padded), False)

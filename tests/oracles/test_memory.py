@@ -153,26 +153,37 @@ def _deployed(network: Network) -> list[_Kernel]:
             for source in sources[1:]:
                 value[index] = run(shape, value[index], source)
         else:
-            if isinstance(op, Conv | Pool) and op.padding != (0, 0):
+            if isinstance(op, Conv | Pool):
                 channels, height, width = network.shapes[inputs[0]]
-                if _border(op, height, 0) != op.padding[0] or _border(op, width, 1) != op.padding[1]:
-                    pad_h, pad_w = op.padding
-                    sources = [run((channels, height + 2 * pad_h, width + 2 * pad_w), *sources)]
+                borders = [_border(op, size, shape[1 + axis], axis) for axis, size in enumerate((height, width))]
+                if any(border != (0, 0) for border in borders) and not all(
+                    _is_same(op, size, shape[1 + axis], axis) for axis, size in enumerate((height, width))
+                ):
+                    (top, bottom), (left, right) = borders
+                    sources = [run((channels, top + height + bottom, left + width + right), *sources)]
             if isinstance(op, Shift):
                 sources = [run((shape[0], shape[1] + 1, shape[2] + 1), *sources)]
             value[index] = run(shape, *sources)
     return kernels
 
 
-def _border(op: Conv | Pool, size: int, axis: int) -> int | None:
-    """Rows that TensorFlow's SAME padding puts before the map; None if it gives another output size."""
-    out = -(-size // op.stride[axis])
-    window = op.kernel[axis]
-    if isinstance(op, Conv):
-        window += (window - 1) * (op.dilation[axis] - 1)
-    if (size + 2 * op.padding[axis] - window) // op.stride[axis] + 1 != out:
-        return None
-    return max((out - 1) * op.stride[axis] + window - size, 0) // 2
+def _pixels(op: Conv | Pool, start: int, axis: int) -> range:
+    """Pixels along an axis that the window starting there looks at."""
+    step = op.dilation[axis] if isinstance(op, Conv) else 1
+    return range(start, start + op.kernel[axis] * step, step)
+
+
+def _border(op: Conv | Pool, size: int, out: int, axis: int) -> tuple[int, int]:
+    """Rows to put before and after a map: PyTorch's, and more after it where a last window would find none."""
+    last = max(max(_pixels(op, step * op.stride[axis] - op.padding[axis], axis)) for step in range(out))
+    return op.padding[axis], max(last - (size - 1), op.padding[axis])
+
+
+def _is_same(op: Conv | Pool, size: int, out: int, axis: int) -> bool:
+    """Whether TensorFlow's SAME padding makes the same output: the odd row goes after the map."""
+    starts = range(0, size, op.stride[axis])
+    missing = max(max(_pixels(op, starts[-1], axis)) - (size - 1), 0)
+    return len(starts) == out and missing // 2 == op.padding[axis]
 
 
 def _peak(kernels: list[_Kernel]) -> int:
