@@ -61,6 +61,15 @@ class Objectives:
     objectives: tuple[Objective, ...]
     bounds: tuple[Bound, ...] = ()
 
+    def upper_limit(self, objective: Objective) -> float | None:
+        """The lowest upper bound on the score that an objective is; None for a combination, or without a bound."""
+        expression = objective.expression
+        if len(expression.scores) > 1 or expression.penalties:
+            return None
+        name = expression.scores[0].name
+        limits = [bound.limit for bound in self.bounds if bound.sign == "<=" and bound.fitness.name == name]
+        return min(limits, default=None)
+
     def merits(self, record: Record) -> tuple[float, ...] | None:
         """One number per objective, larger is better; None for a record that is not ok."""
         if record.status != "ok":

@@ -359,7 +359,7 @@ class Setup:
         if most is not None and count > most:
             raise UsageError(
                 f"{what} pursues at most {most} objective{'s' if most > 1 else ''}, got {count}; "
-                "use tpe or random, or join them into one fitness with +"
+                "use nsga2, aging or tpe, or join them into one fitness with +"
             )
         strategy: Strategy = made
         return strategy

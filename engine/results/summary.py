@@ -9,6 +9,7 @@ from engine.api import Result
 from engine.config import RunConfig
 from engine.progress import Progress
 from engine.results.front import format_front, recorded_names
+from engine.results.hypervolume import coverage
 from engine.results.tabular import format_number, json_number
 from engine.setup import Setup
 from fitness.scores import Score
@@ -68,7 +69,16 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
     names = recorded_names(result.setup)
     space = result.setup.space
     simulated = sum(map(result.setup.simulated_seconds, result.records)) if result.setup.cost else None
+    covered = coverage(result.records, result.setup.objectives)
     if as_json:
+        volume = None
+        if covered is not None:
+            names_of = [item.text for item in covered.objectives]
+            volume = {
+                "share": covered.share,
+                "reference": dict(zip(names_of, covered.reference, strict=True)),
+                "ideal": dict(zip(names_of, covered.ideal, strict=True)),
+            }
         return json.dumps(
             {
                 "run": str(result.path),
@@ -81,6 +91,7 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
                 "simulated_seconds": simulated,
                 "best": best.to_dict() | {"value": json_number(objective.value(best.scores))},
                 "front": [record.number for record in front.records],
+                "hypervolume": volume,
             },
             indent=1,
         )
@@ -105,6 +116,8 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
         + ", ".join(f"{item.text}:{item.direction}" for item in front.objectives),
         format_front(front, names, "table", space.describe, _ROWS),
     ]
+    if covered is not None:
+        lines.append(str(covered))
     if result.path:
         lines.append(f"run in {result.path}; show it with: engine front {shlex.quote(str(result.path))}")
     return "\n".join(lines)

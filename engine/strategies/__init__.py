@@ -12,6 +12,7 @@ STRATEGIES = Registry(
         "bo": "engine.strategies.bo:BayesianOptimisation",
         "exhaustive": "engine.strategies.exhaustive:ExhaustiveSearch",
         "local": "engine.strategies.local:LocalSearch",
+        "nsga2": "engine.strategies.nsga2:NonDominatedSorting",
         "prune": "engine.strategies.prune:Pruning",
         "random": "engine.strategies.random:RandomSearch",
         "tpe": "engine.strategies.tpe:TreeParzen",

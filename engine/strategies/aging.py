@@ -3,6 +3,7 @@
 Real, Aggarwal, Huang, Le: Regularized Evolution for Image Classifier Architecture Search, AAAI 2019,
 arXiv:1802.01548, Algorithm 1: a population of the P newest; the best of S drawn at random has a child by
 mutation; the oldest dies. Tournaments are DEAP's (Fortin et al., JMLR 2012), drawn with replacement as in μNAS.
+Several objectives are pursued as in μNAS: each tournament is for another random direction (`chebyshev.py`).
 
 Differs from the paper: several children may be under way at once; candidates that break a bound or fail never
 enter the population, and random ones are drawn until it is full.
@@ -11,26 +12,28 @@ enter the population, and random ones are drawn until it is full.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from random import Random
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 from deap import base
 from deap.tools import selection
 
 from engine.objectives import Objectives
 from engine.records import Candidate, Record
-from engine.strategies.base import Exhausted, check_count, stream
+from engine.strategies.base import Exhausted, check_count, drawing_from, stream
+from engine.strategies.chebyshev import Chebyshev
 from spaces.errors import NoNeighbour
 from spaces.space import Genotype, Space
 
 
 class _Individual(NamedTuple):
-    """What a tournament compares."""
+    """What a tournament compares, by `merit`: that of a lone objective, or one drawn from several."""
 
     number: int
     genotype: Genotype
+    merits: tuple[float, ...]
     merit: float
 
 
@@ -39,13 +42,13 @@ class AgingEvolution:
 
     Args:
         space: Whose `mutate` makes the children.
-        objectives: Exactly one objective.
+        objectives: Any number.
         seed: Of the run.
         population: P, the number of individuals that can be parents.
         tournament: S, drawn with replacement for every parent.
     """
 
-    max_objectives: ClassVar[int | None] = 1
+    max_objectives: ClassVar[int | None] = None
 
     def __init__(
         self, space: Space, objectives: Objectives, seed: int, population: int = 100, tournament: int = 25
@@ -53,6 +56,7 @@ class AgingEvolution:
         check_count("population", population)
         check_count("tournament", tournament)
         self._space, self._objectives, self._seed = space, objectives, seed
+        self._scalarisation = Chebyshev(objectives) if len(objectives.objectives) > 1 else None
         self._asked = 0
         self._population: deque[_Individual] = deque(maxlen=population)
         self._size = population
@@ -76,7 +80,7 @@ class AgingEvolution:
         """See `Strategy.tell`."""
         merits = self._objectives.merits(record)
         if merits is not None:
-            self._population.append(_Individual(record.number, record.genotype, merits[0]))
+            self._population.append(_Individual(record.number, record.genotype, merits, merits[0]))
 
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
@@ -86,20 +90,18 @@ class AgingEvolution:
         """A mutant of a tournament's winner; one from which no move leads anywhere leaves the field to others."""
         field: Sequence[_Individual] = self._population
         while field:
-            with _drawing_from(rng):
-                (parent,) = self._toolbox.select(field)
+            entrants = self._weighed(field, rng)
+            with drawing_from(rng, selection):
+                (parent,) = self._toolbox.select(entrants)
             try:
                 return Candidate(self._asked, self._toolbox.mutate(parent.genotype, rng), parent.number)
             except NoNeighbour:
                 field = [other for other in field if other.genotype != parent.genotype]
         raise Exhausted
 
-
-@contextmanager
-def _drawing_from(rng: Random) -> Iterator[None]:
-    """Let DEAP's selection, which draws from the global generator, draw from `rng` instead."""
-    generator, selection.random = selection.random, rng
-    try:
-        yield
-    finally:
-        selection.random = generator
+    def _weighed(self, field: Sequence[_Individual], rng: Random) -> Sequence[_Individual]:
+        """The field, with one merit made of several."""
+        if self._scalarisation is None:
+            return field
+        fitness = self._scalarisation.fitness(np.array([one.merits for one in field]), rng)
+        return [one._replace(merit=merit) for one, merit in zip(field, fitness.tolist(), strict=True)]

@@ -6,8 +6,11 @@ records, objectives and the space's choices; never layers, scores' meanings, fil
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
-from typing import Protocol
+from types import ModuleType
+from typing import Any, Protocol
 
 from engine.records import Candidate, Record
 from spaces.errors import UsageError
@@ -71,3 +74,14 @@ def check_count(name: str, value: int, least: int = 1, most: int = MOST) -> None
 def stream(seed: int, number: int) -> Random:
     """The random numbers of ask `number`."""
     return Random(seed << 64 | number)
+
+
+@contextmanager
+def drawing_from(rng: Random, module: ModuleType) -> Iterator[None]:
+    """Let a module that draws from the global generator, as DEAP's do, draw from `rng` instead."""
+    borrower: Any = module
+    generator, borrower.random = borrower.random, rng
+    try:
+        yield
+    finally:
+        borrower.random = generator

@@ -35,7 +35,14 @@ SMALL = {"population": 8, "tournament": 3, "rank": "trace"}  # so that children 
 QUICK = {"candidates": 40, "starts": 4}  # given like the above to whoever takes them, but with the name
 Answer = Callable[[Record], Record]
 
+SEVERAL = ("trace", "flash_bytes:min", "peak_ram_bytes:min")
+
 each_strategy = pytest.mark.parametrize("strategy", list(STRATEGIES))
+each_pursuit = pytest.mark.parametrize(
+    ("strategy", "objectives"),
+    [(strategy, ()) for strategy in STRATEGIES]
+    + [(name, SEVERAL) for name in STRATEGIES if getattr(STRATEGIES.load(name), "max_objectives", 1) is None],
+)
 each_space = pytest.mark.parametrize("space", each_build())
 
 
@@ -56,11 +63,9 @@ def _named(strategy: str) -> str:
     return f"{strategy}({options})" if options else strategy
 
 
-def _setup(strategy: str, space: str | None = None, seed: int = 0) -> Setup:
-    space = space or space_for(strategy)
-    return Setup(
-        RunConfig(space=space, strategy=_named(strategy), fitness="trace+gdf", seed=seed, **_options(strategy))
-    )
+def _setup(strategy: str, space: str | None = None, seed: int = 0, objectives: tuple[str, ...] = ()) -> Setup:
+    problem = {"space": space or space_for(strategy), "fitness": "trace+gdf", "objectives": objectives}
+    return Setup(RunConfig(strategy=_named(strategy), seed=seed, **problem, **_options(strategy)))
 
 
 def _budget(strategy: str, enough: int = 30) -> int:
@@ -136,12 +141,15 @@ def test_a_seed_names_a_sequence_of_members_or_the_space_is_refused(strategy: st
         assert all(type(value) in (int, str, bool) for value in record.genotype.values())
 
 
-@each_strategy
+@each_pursuit
 @pytest.mark.parametrize("open_asks", [1, 3, 8])
-def test_resuming_at_any_point_goes_on_as_if_nothing_had_happened(strategy: str, open_asks: int) -> None:
-    whole = _drive(_setup(strategy), 24, open_asks)
+def test_resuming_at_any_point_goes_on_as_if_nothing_had_happened(
+    strategy: str, objectives: tuple[str, ...], open_asks: int
+) -> None:
+    setup = _setup(strategy, objectives=objectives)
+    whole = _drive(setup, 24, open_asks)
     for cut in (1, 9, 20):
-        resumed = _drive(_setup(strategy), 24, open_asks, known=whole[:cut])
+        resumed = _drive(setup, 24, open_asks, known=whole[:cut])
         assert _asked(resumed) == _asked(whole)
         assert [record.key for record in resumed] == [record.key for record in whole]
 
@@ -186,15 +194,16 @@ def _infeasible(record: Record) -> Record:
     return record._replace(status="infeasible", reason="flash_bytes is 9; bound flash_bytes<=8")
 
 
-@each_strategy
-def test_failed_and_infeasible_records_are_survived(strategy: str) -> None:
+@each_pursuit
+def test_failed_and_infeasible_records_are_survived(strategy: str, objectives: tuple[str, ...]) -> None:
     def spoil(record: Record) -> Record:
         return (record, _failed(record), _infeasible(record), record)[record.number % 4]
 
-    records = _drive(_setup(strategy), 40, 3, answer=spoil)
+    setup = _setup(strategy, objectives=objectives)
+    records = _drive(setup, 40, 3, answer=spoil)
     assert {record.status for record in records} >= {"failed", "infeasible"}
     for cut in (2, 30):
-        assert _asked(_drive(_setup(strategy), 40, 3, known=records[:cut], answer=spoil)) == _asked(records)
+        assert _asked(_drive(setup, 40, 3, known=records[:cut], answer=spoil)) == _asked(records)
 
 
 @each_strategy
@@ -208,25 +217,27 @@ def test_a_run_in_which_nothing_succeeds_goes_on(strategy: str, spoil: Answer) -
         assert len(_drive(_setup(strategy), 30, 3, answer=spoil)) == 30
 
 
-@each_strategy
-def test_parents_are_never_bad_records(strategy: str) -> None:
-    records = _drive(_setup(strategy), 40, 2, answer=lambda r: _failed(r) if r.number % 2 else r)
+@each_pursuit
+def test_parents_are_never_bad_records(strategy: str, objectives: tuple[str, ...]) -> None:
+    setup = _setup(strategy, objectives=objectives)
+    records = _drive(setup, 40, 2, answer=lambda r: _failed(r) if r.number % 2 else r)
     assert all(records[record.parent].status == "ok" for record in records if record.parent is not None)
 
 
 # --- global state -----------------------------------------------------------------------------------
 
 
-@each_strategy
-def test_global_generators_are_neither_read_nor_changed(strategy: str) -> None:
+@each_pursuit
+def test_global_generators_are_neither_read_nor_changed(strategy: str, objectives: tuple[str, ...]) -> None:
+    setup = _setup(strategy, objectives=objectives)
     random.seed(1)
     numpy.random.seed(1)
     states = random.getstate(), numpy.random.get_state()[1].tolist()
-    first = _drive(_setup(strategy), 24, 3)
+    first = _drive(setup, 24, 3)
     assert (random.getstate(), numpy.random.get_state()[1].tolist()) == states
     random.seed(2)
     numpy.random.seed(2)
-    assert _asked(_drive(_setup(strategy), 24, 3)) == _asked(first)
+    assert _asked(_drive(setup, 24, 3)) == _asked(first)
 
 
 # --- whole runs -------------------------------------------------------------------------------------
@@ -244,12 +255,12 @@ def _search(strategy: str, **arguments: Any) -> list[dict[str, object]]:
     return [_comparable(record) for record in result.records]
 
 
-@each_strategy
+@each_pursuit
 @pytest.mark.parametrize("open_asks", [1, 3, 8])
 def test_a_run_cut_off_anywhere_is_resumed_to_the_same_records(
-    strategy: str, open_asks: int, tmp_path: Path
+    strategy: str, objectives: tuple[str, ...], open_asks: int, tmp_path: Path
 ) -> None:
-    whole = _search(strategy, open=open_asks, out=tmp_path / "whole")
+    whole = _search(strategy, open=open_asks, objectives=objectives, out=tmp_path / "whole")
     lines = (tmp_path / "whole" / "records.jsonl").read_bytes().splitlines(keepends=True)
     for cut in (0, 17):
         folder = tmp_path / f"cut{cut}"
