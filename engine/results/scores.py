@@ -76,7 +76,7 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
             config = replace(config, data="auto")  # noise, unless what is asked for needs labels
     # Which images suffice depends on what is asked for; how the architecture was found does not matter.
     setup = Setup(replace(config, objectives=tuple(asked), simulated_seconds=None, cost=None))
-    genotype = _parsed(text, setup) if folder is None else _recorded(folder, which)
+    genotype = parse_architecture(text, setup) if folder is None else _recorded(folder, which)
     network = setup.space.decode(genotype)
     expressions = [setup.expression(part) for part in asked]
     return Scored(setup.space.describe(genotype), network.key, _rows(expressions, setup, genotype))
@@ -123,7 +123,12 @@ def _recorded(folder: RunFolder, which: str) -> Genotype:
     return store.read(int(which)).genotype
 
 
-def _parsed(text: str, setup: Setup) -> Genotype:
+def parse_architecture(text: str, setup: Setup) -> Genotype:
+    """An architecture of no run: genotype JSON, a benchmark's string, or an index in the setup's table.
+
+    Raises:
+        UsageError: It is none of these.
+    """
     if _is_number(text):
         try:
             table = setup.table
