@@ -30,6 +30,7 @@ class RunConfig:
         target: Microcontroller whose memory bounds the search, "none", or "default": mcu-256k for munas.
         table: Benchmark tables (CSV) or official archive folders that table:COLUMN reads, the first that has the
             column; the imported table of the space if not given. One may be given as text alone.
+        within_table: Whether only networks of the table are searched.
         budget: Number of records in the end, of every status.
         simulated_seconds: Ends a search among looked-up accuracies when the trainings of its records would have
             taken that long, if its budget does not end it before.
@@ -59,6 +60,7 @@ class RunConfig:
     bounds: tuple[str, ...] = field(default=())
     target: str = "default"
     table: tuple[str, ...] = field(default=())
+    within_table: bool = False
     budget: int = 1000
     simulated_seconds: float | None = None
     cost: str | None = None
@@ -94,6 +96,8 @@ class RunConfig:
                 continue
             if type(value) is not int or not low <= value <= high:
                 raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high:,}")
+        if type(self.within_table) is not bool:
+            raise UsageError(f"within_table is {self.within_table!r}; expected true or false")
         seconds = self.simulated_seconds
         if seconds is not None and (type(seconds) not in (int, float) or not 0 < seconds < inf):
             raise UsageError(f"simulated_seconds is {seconds!r}; expected a number above 0, e.g. 12000")

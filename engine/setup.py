@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
 from spaces.registry import construct, takes
 from spaces.space import Genotype, Space
 from spaces.supernet import spaces_that_offer
+from spaces.tabular import Sampled
 
 if TYPE_CHECKING:
     from fitness.table import Table
@@ -81,22 +82,20 @@ class Setup:
 
     @cached_property
     def _plain_space(self) -> Space:
+        """The space, or the networks of it in the table if only those are searched."""
+        config = self.config
+        if not config.within_table:
+            return self._whole_space
+        if self.own_space is not None:
+            return Sampled(self.own_space, self.table.architectures)
+        return _sampled(config.space, config.image_shape, config.classes, self.table.architectures)
+
+    @cached_property
+    def _whole_space(self) -> Space:
         """The space, with the config's image shape and classes."""
         if self.own_space is not None:
             return self.own_space
-        parts = {"input_shape": self.config.image_shape, "num_classes": self.config.classes}
-        name, options = _named("space", self.config.space, "nats-tss(channels=3, cells=1)")
-        space = SPACES.create(name, options, parts)
-        if not isinstance(space, Space):
-            raise RunError(f"space {self.config.space!r} makes {space!r}; expected a spaces.space.Space")
-        try:
-            space.decode(space.sample(Random(0)))
-        except UsageError as error:
-            raise UsageError(
-                f"space {self.config.space!r} has no network for input shape {self.config.input_shape}: {error}; "
-                "expected larger images"
-            ) from error
-        return space
+        return _registered(self.config.space, self.config.image_shape, self.config.classes)
 
     @cached_property
     def target(self) -> Target | None:
@@ -110,7 +109,7 @@ class Setup:
         """The config with the defaults named that another version or machine, resuming the run, would choose."""
         target = self.target.name if self.target else "none"
         looked_up = any(score.name.startswith("table:") for score in self.computed)
-        table = self.table_paths if looked_up else self.config.table
+        table = self.table_paths if looked_up or self.config.within_table else self.config.table
         rank = self._rank if self.ranking is not None else None
         return replace(self.config, target=target, table=table, rank=rank, data=self.data, device=self.device)
 
@@ -126,7 +125,7 @@ class Setup:
         from fitness.table_space import check_holds
 
         table = Table.join([Table.open(path) for path in self.table_paths])
-        check_holds(table, self.space)
+        check_holds(table, self._whole_space)
         return table
 
     @cached_property
@@ -138,7 +137,7 @@ class Setup:
         """
         from fitness.table_space import tables_of
 
-        return self.config.table or tuple(map(str, tables_of(self.space)))
+        return self.config.table or tuple(map(str, tables_of(self._whole_space)))
 
     def fitness(self, name: str, options: Mapping[str, object] | None = None) -> Fitness:
         """One score by name and options.
@@ -405,6 +404,34 @@ class Setup:
         if column not in self.table.columns:
             raise UnknownName("table column", column, self.table.columns)
         return TableFitness(column, self.table, self.space.describe)
+
+
+def _registered(text: str, shape: tuple[int, int, int], classes: int) -> Space:
+    """A space by name and options, for images of a shape (H, W, C).
+
+    Raises:
+        UsageError: No such space, or none of its networks can see such images.
+        RunError: What is registered is none.
+    """
+    parts = {"input_shape": shape, "num_classes": classes}
+    name, options = _named("space", text, "nats-tss(channels=3, cells=1)")
+    space = SPACES.create(name, options, parts)
+    if not isinstance(space, Space):
+        raise RunError(f"space {text!r} makes {space!r}; expected a spaces.space.Space")
+    try:
+        space.decode(space.sample(Random(0)))
+    except UsageError as error:
+        size = "x".join(map(str, shape))
+        raise UsageError(
+            f"space {text!r} has no network for input shape {size}: {error}; expected larger images"
+        ) from error
+    return space
+
+
+@lru_cache(maxsize=8)
+def _sampled(space: str, shape: tuple[int, int, int], classes: int, networks: tuple[str, ...]) -> Sampled:
+    """Listed networks of a registered space; the many runs of a comparison share one."""
+    return Sampled(_registered(space, shape, classes), networks)
 
 
 def _data_for(scores: Sequence[Fitness]) -> str:

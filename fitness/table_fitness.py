@@ -9,7 +9,7 @@ from fitness.base import Direction, Needs
 from fitness.table import Table
 from spaces.space import Genotype
 
-_COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "loss", "error", "perplexity")
+_COSTS = ("latency", "energy", "cost", "seconds", "params", "macs", "flops", "bytes", "loss", "error", "perplexity")
 _UNITS = {"pct": "%", "s": "s", "ms": "ms", "mJ": "mJ", "M": "millions"}
 _UNNAMED_UNITS = {"latency": "ms", "energy": "mJ"}  # HW-NAS-Bench's (arXiv:2103.10584), whose columns name none
 

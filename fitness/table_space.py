@@ -1,4 +1,4 @@
-"""Which space a table is of, and which of the imported tables a command on a space reads.
+"""Which space a table is of, and which of the imported and shipped tables a command on a space reads.
 
 A benchmark's files may hold networks of several options of a space, as NDS's do of several widths and depths; such
 tables are read to the end, of others the first architecture stands for all.
@@ -9,13 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+from fitness.benchmarks import shipped_table
 from fitness.table import Table
 from fitness.table_store import BENCHMARKS, find_tables, missing_table, whole_space
 from spaces import SPACES
 from spaces.errors import UsageError
 from spaces.space import Space
 
-__all__ = ["check_holds", "holds", "tables_of"]
+__all__ = ["check_holds", "holds", "is_sample", "tables_of"]
 
 
 def holds(table: Table, space: Space) -> bool:
@@ -44,16 +45,22 @@ def check_holds(table: Table, space: Space) -> None:
     )
 
 
+def is_sample(space: Space) -> bool:
+    """Whether a table of a space can hold no more than some of its networks: no one can train or list them all."""
+    return space.size is None
+
+
 def tables_of(space: Space) -> tuple[Path, ...]:
-    """The imported tables of a space, to be read as one.
+    """The imported tables of a space, to be read as one; if there are none, the one that comes with the package.
 
     Raises:
-        UsageError: There is none, or several know the same column of different architectures.
+        UsageError: There is none, or none of networks for such images and classes; or several know the same column
+            of different architectures.
         RunError: One cannot be read.
     """
     found = find_tables(space.name)
     if not found:
-        raise missing_table(space.name)
+        return (_shipped(space),)
     if not whole_space(space.name):
         return found
     tables = [Table.open(path) for path in found]
@@ -70,13 +77,30 @@ def tables_of(space: Space) -> tuple[Path, ...]:
     return tuple(table.path for table in own)
 
 
+def _shipped(space: Space) -> Path:
+    """The table that comes with the package, if its networks are for the space's images and classes."""
+    shipped = shipped_table(space.name)
+    if shipped is None:
+        raise missing_table(space.name)
+    if (shipped.input_shape, shipped.classes) != (tuple(space.input_shape), space.num_classes):
+        of, got = (
+            f"{'x'.join(map(str, each.input_shape))} images and {classes} classes"
+            for each, classes in ((shipped, shipped.classes), (space, space.num_classes))
+        )
+        raise UsageError(
+            f"the table of space {space.name!r} that comes with the package is of {of}, got {got}; ask for those, "
+            "or name a CSV file 'index,arch_str,…' with --table FILE"
+        )
+    return shipped.path
+
+
 def _stranger(table: Table, space: Space) -> str | None:
     """The first architecture that is not of a space."""
     read = table.architectures if whole_space(space.name) else table.architectures[:1]
     for text in read:
         try:
-            if space.describe(space.parse(text)) != text:
-                return text
+            if space.describe(space.parse(text)) != text and not text.startswith("{"):
+                return text  # JSON of the choices may be in any order, with any spaces
         except UsageError:
             return text
     return None

@@ -28,6 +28,9 @@ __all__ = ["add", "call", "search"]
 def add(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     add_problem(parser)
+    parser.add_argument(
+        "--within-table", action="store_true", default=None, help="search only networks that the table holds"
+    )
     add_bounds(parser)
     parser.add_argument("--strategy", metavar="NAME", help="how to search, options in parentheses (default: aging)")
     parser.add_argument("--fitness", metavar="EXPR", help="scores and penalties joined by + (default: trace+gdf)")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from random import Random
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from engine.setup import Setup
 from fitness.table import Table
 from fitness.table_fitness import TableFitness
 from spaces.errors import DamagedRun, RunError, UsageError
-from spaces.space import Genotype
+from spaces.space import Choose, Genotype, Space
 
 __all__ = ["Comparison", "Reference", "Row", "RunOutcome", "SpaceComparison", "compared"]
 
@@ -118,6 +120,7 @@ class SpaceComparison:
         rows: The methods, best first.
         references: What needs no search.
         complete: Number of seeds of which the table knows what every method chose.
+        listed: Number of networks searched, where those are the ones of the table; None for the whole space.
     """
 
     space: str
@@ -125,6 +128,7 @@ class SpaceComparison:
     rows: tuple[Row, ...]
     references: tuple[Reference, ...]
     complete: int
+    listed: int | None = None
 
     @property
     def main(self) -> str:
@@ -189,7 +193,8 @@ def compared(plan: Plan) -> Comparison:
             if method.space == space
         ]
         judged, complete = _judged(rows, metrics[space])
-        spaces.append(SpaceComparison(space, metrics[space], judged, references(plan, space), complete))
+        listed = plan.searched(space).size if plan.is_sampled(space) else None
+        spaces.append(SpaceComparison(space, metrics[space], judged, references(plan, space), complete, listed))
     return Comparison(plan, len(results), tuple(spaces))
 
 
@@ -324,16 +329,30 @@ def _top(values: Floats, direction: str) -> float:
 
 
 def _sizes(plan: Plan, space: str) -> dict[str, dict[str, float]]:
-    """Parameters and multiply-accumulates of every architecture of a space whose figures split over its choices."""
+    """Parameters and multiply-accumulates of every architecture that is searched, if they come at little cost.
+
+    They do where figures split over the choices of a space, and among the networks of a table where asking for
+    their choices builds them anyway.
+    """
     from fitness.figures import macs, params
     from fitness.whole_space import figure_of_all
     from spaces.space import Additive
 
-    made = plan.space(space)
-    if made.size is None or not isinstance(getattr(made, "additive", None), Additive):
+    made = plan.searched(space)
+    figures = {"macs": macs, "params": params}
+    if made.size is not None and isinstance(getattr(made, "additive", None), Additive):
+        values = {name: figure_of_all(made, figure).tolist() for name, figure in figures.items()}
+    elif plan.is_sampled(space) and _builds_when_asked(made):
+        values = {
+            name: [figure(made.decode(each)) for each in made.enumerate()] for name, figure in figures.items()
+        }
+    else:
         return {}
     architectures = [made.describe(genotype) for genotype in made.enumerate()]
-    return {
-        name: dict(zip(architectures, figure_of_all(made, figure), strict=True))
-        for name, figure in (("macs", macs), ("params", params))
-    }
+    return {name: dict(zip(architectures, of, strict=True)) for name, of in values.items()}
+
+
+def _builds_when_asked(space: Space) -> bool:
+    """Whether the networks of a space are small enough to be built on the way; see `Space.ask`."""
+    genotype = space.sample(Random(0))
+    return space.ask(cast(Choose, lambda name, domain: genotype[name])) is not None

@@ -17,7 +17,7 @@ from engine.objectives import split_direction
 from engine.setup import Setup
 from fitness.table import Table
 from fitness.table_fitness import TableFitness
-from fitness.table_space import holds, tables_of
+from fitness.table_space import holds, is_sample, tables_of
 from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
 from spaces.registry import takes
 from spaces.space import Space
@@ -104,6 +104,7 @@ class Plan:
             strategy=method.strategy,
             fitness=method.fitness,
             table=tuple(str(table.path) for table in self.tables(method.space)),
+            within_table=self.is_sampled(method.space),
             seed=seed,
             out=str(self.path / "runs" / name),
         )
@@ -114,8 +115,23 @@ class Plan:
         return PlannedRun(method, seed, config)
 
     def space(self, name: str) -> Space:
-        """A space by its name, with the images' shape and classes."""
-        return _space(replace(self.base, space=name, table=(), rank=None))
+        """A whole space by its name, with the images' shape and classes."""
+        return _space(replace(self.base, space=name, table=(), rank=None, within_table=False))
+
+    def is_sampled(self, space: str) -> bool:
+        """Whether the table of a space holds only some of its networks; then only those are searched."""
+        return self.base.within_table or is_sample(self.space(space))
+
+    def searched(self, name: str) -> Space:
+        """What the runs of a space search: it, or the networks of its table.
+
+        Raises:
+            UsageError: The table lists a network twice, or one that is not of the space.
+        """
+        if not self.is_sampled(name):
+            return self.space(name)
+        tables = tuple(str(table.path) for table in self.tables(name))
+        return _space(replace(self.base, space=name, table=tables, rank=None, within_table=True))
 
     def tables(self, space: str) -> list[Table]:
         """The given tables that hold architectures of a space; the imported ones if none were given.
@@ -131,11 +147,11 @@ class Plan:
         Raises:
             UnknownName: None of the tables of the space has any of them.
         """
-        table = Table.join(self.tables(space))
+        table, describe = Table.join(self.tables(space)), self.searched(space).describe
         found = {}
         for name, direction in map(split_direction, self.metrics):
             if name in table.columns:
-                found[name] = metric = TableFitness(name, table, self.space(space).describe)
+                found[name] = metric = TableFitness(name, table, describe)
                 metric.direction = direction or metric.direction  # type: ignore[assignment]  # "min" or "max"
         if not found:
             raise UnknownName(f"metric of space {space}", split_direction(self.metrics[0])[0], table.columns)

@@ -37,7 +37,8 @@ def _heading(found: Comparison, space: SpaceComparison) -> str:
         budget = f"{base.simulated_seconds:,.0f} simulated seconds, at most {budget}"
     runs = f"{counted(found.plan.runs, 'run')} each"
     done = "" if found.done == found.wanted else f"; {found.done:,} of {found.wanted:,} runs are finished"
-    return f"space {space.space}, {budget}, {runs} from seed {base.seed}{done}"
+    where = space.space if space.listed is None else f"{space.space}, the {space.listed:,} networks of the table"
+    return f"space {where}, {budget}, {runs} from seed {base.seed}{done}"
 
 
 def _cells(space: SpaceComparison) -> list[list[str]]:
@@ -173,6 +174,7 @@ def _tree(found: Comparison) -> dict[str, object]:
         "spaces": [
             {
                 "space": space.space,
+                "networks_of_the_table": space.listed,
                 "metrics": {column: metric.direction for column, metric in space.metrics.items()},
                 "methods": [_method(space, row) for row in space.rows],
                 "references": [

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from engine.setup import checked_fitness
 from engine.strategies import STRATEGIES
 from engine.targets import TARGETS
 from fitness import FITNESS
+from fitness.benchmarks import SHIPPED, shipped_table
 from fitness.data import SOURCES
 from fitness.table import Table
 from fitness.table_store import BENCHMARKS, how_to_get, imported_tables
@@ -101,23 +103,27 @@ def _data() -> Rows:
 
 
 def _tables() -> Rows:
-    """The imported tables, then the benchmarks of which there is none."""
-    rows: Rows = []
+    """The imported tables, those that come with the package, then the benchmarks of which there is none."""
     imported = imported_tables()
-    for space, paths in imported.items():
-        for path in paths:
-            row: Row = {"space": space}
-            try:
-                table = Table.open(path)
-                row |= {"architectures": len(table), "columns": len(table.columns), "about": str(path)}
-            except EngineError as error:
-                row["about"] = f"cannot be used: {error}"
-            rows.append(row)
+    rows = [_table(space, path, str(path)) for space, paths in imported.items() for path in paths]
+    for space, name in SHIPPED.items():
+        shipped = shipped_table(space)
+        assert shipped is not None
+        use = " (not used: one is imported)" if space in imported else ""
+        rows.append(_table(space, shipped.path, f"built in: {name}{use}"))
     return rows + [
         {"space": space, "architectures": 0, "columns": 0, "about": f"not imported: {how_to_get(space)}"}
         for space in BENCHMARKS
         if space not in imported
     ]
+
+
+def _table(space: str, path: Path, about: str) -> Row:
+    try:
+        table = Table.open(path)
+    except EngineError as error:
+        return {"space": space, "about": f"cannot be used: {error}"}
+    return {"space": space, "architectures": len(table), "columns": len(table.columns), "about": about}
 
 
 def _rows(title: str, names: Iterable[str], row: Callable[[str], Row]) -> Rows:

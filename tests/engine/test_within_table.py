@@ -1,0 +1,167 @@
+"""Networks that were trained of a space too large to train: the table that comes with the package, and own ones."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from engine.api import reopen
+from engine.strategies import STRATEGIES
+from fitness import figures
+from fitness.benchmarks import SHIPPED, shipped_table
+from fitness.table import Table
+from spaces import SPACES
+from spaces.munas import MunasSpace
+from spaces.registry import takes
+from spaces.space import Genotype, Space
+from tests.small import relaxes
+
+METRIC = "--metric=cifar10_test_6ep_pct"
+
+
+@pytest.fixture(params=list(SHIPPED))
+def shipped(request: pytest.FixtureRequest) -> tuple[Space, Table, dict[str, Any]]:
+    """Every table of the package: its space, itself and its recipe."""
+    found, space = shipped_table(request.param), SPACES.create(request.param, {})
+    assert found is not None
+    assert isinstance(space, Space)
+    return space, Table.open(found.path), json.loads(found.path.with_suffix(".json").read_text())
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> tuple[Path, list[str]]:
+    """A user's own networks, their JSON spelled as nobody else does, one accuracy unknown."""
+    space, path, rng = MunasSpace(), tmp_path / "own.csv", Random(3)
+    texts = [json.dumps(dict(sorted(space.sample(rng).items()))) for _ in range(20)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "arch_str", "board_pct"])
+        writer.writerows([index, text, "" if index == 4 else 50 + index] for index, text in enumerate(texts))
+    return path, texts
+
+
+def test_shipped_tables_are_what_their_recipes_say(shipped: tuple[Space, Table, dict[str, Any]]) -> None:
+    space, table, recipe = shipped
+    assert recipe["space"] == space.name
+    assert recipe["rows"] == len(table)
+    assert list(recipe["columns"]) == list(table.columns)
+    networks = [space.decode(space.parse(text)) for text in table.architectures]
+    assert len({network.key for network in networks}) == len(table)
+    assert [figures.flash_bytes(network) for network in networks] == list(table.column("flash_bytes"))
+    low, *_, high = recipe["bands"]
+    assert all(low <= size < high for size in table.column("flash_bytes"))
+    for column in table.columns:
+        known = [value for value in table.column(column) if value == value]
+        if column.endswith("_pct"):
+            assert all(5 < value < 95 for value in known)
+        if column.endswith("_s"):
+            assert all(value > 0 for value in known)
+    assert not any(value != value for value in table.column("cifar10_test_6ep_pct"))
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_every_strategy_searches_the_table_or_refuses(
+    strategy: str, engine: Any, records_of: Any, own: tuple[Path, list[str]]
+) -> None:
+    path, texts = own
+    command = ("run", "--space=munas", "--within-table", f"--table={path}", f"--strategy={strategy}", "--quiet")
+    ranked = ["--rank=trace"] if takes(STRATEGIES.load(strategy), "rank") else []  # by default a dear score
+    answer = engine(
+        *command, *ranked, "--fitness=params", "--target=none", "--budget=16", "--open=3", "--out=found"
+    )
+    if relaxes(strategy):
+        assert "space 'munas' does not offer" in answer.complaint
+        return
+    assert answer.code == 0
+    assert len(records := records_of(Path("found"))) == 16
+    listed = [MunasSpace().parse(text) for text in texts]
+    assert all(Genotype(record["genotype"]) in listed for record in records)
+    assert len({record["key"] for record in records}) > 5
+
+
+def test_a_table_is_searched_to_its_end_and_known_again(
+    engine: Any, records_of: Any, own: tuple[Path, list[str]]
+) -> None:
+    path, _ = own
+    command = ("run", "--space=munas", "--within-table", f"--table={path}", "--strategy=random", "--quiet")
+    answer = engine(
+        *command,
+        "--fitness=table:board_pct",
+        "--target=none",
+        "--bound=bottleneck>=1",
+        "--budget=99",
+        "--out=found",
+    )
+    assert answer.code == 0
+    records = records_of(Path("found"))
+    assert len(records) == 20
+    (failed,) = (record for record in records if record["status"] == "failed")
+    assert "knows no 'board_pct' of architecture 4: the cell is empty" in failed["reason"]
+    _, setup = reopen(Path("found"))
+    assert setup.config.table == (str(path),)
+    assert setup.space.size == 20
+
+
+def test_a_table_of_another_space_is_refused(engine: Any, own: tuple[Path, list[str]]) -> None:
+    answer = engine("run", "--space=nats-tss", "--within-table", f"--table={own[0]}", "--budget=5")
+    assert answer.code == 2
+    assert "does not hold architectures of space 'nats-tss'" in answer.complaint
+
+
+def test_strategies_are_compared_on_the_shipped_table(engine: Any) -> None:
+    found = shipped_table("munas")
+    assert found is not None
+    table = Table.open(found.path)
+    truth = dict(zip(table.architectures, table.column("cifar10_test_6ep_pct"), strict=True))
+    options = ("--strategies=random,aging(population=5,tournament=2)", "--runs=2", "--budget=12", "--quiet")
+    answer = engine("compare", "--space=munas", *options, "--fitness=params", METRIC, "--out=cmp", "--json")
+    (space,) = json.loads(answer.out)["spaces"]
+    assert space["networks_of_the_table"] == len(table)
+    for run in (run for method in space["methods"] for run in method["runs"]):
+        assert run["values"]["cifar10_test_6ep_pct"] == truth[run["architecture"]]
+    references = {item["name"]: item["values"]["cifar10_test_6ep_pct"] for item in space["references"]}
+    assert references["optimum"] == max(truth.values())
+    assert references["random architecture"] == pytest.approx(sum(truth.values()) / len(truth))
+    params = {text: figures.params(MunasSpace().decode(MunasSpace().parse(text))) for text in truth}
+    assert references["most params"] == truth[max(params, key=lambda text: params[text])]
+    assert f"space munas, the {len(table)} networks of the table, 12 evaluations" in engine("compare", "cmp").out
+
+
+def test_an_own_table_is_compared_on(engine: Any, own: tuple[Path, list[str]]) -> None:
+    path, texts = own
+    answer = engine(
+        *("compare", "--space=munas", f"--table={path}", "--metric=board_pct", "--strategies=exhaustive,random"),
+        *("--fitness=table:board_pct", "--bound=bottleneck>=1", "--runs=2", "--budget=30", "--quiet", "--json"),
+    )
+    (space,) = json.loads(answer.out)["spaces"]
+    for run in (run for method in space["methods"] for run in method["runs"]):
+        assert run["values"]["board_pct"] == 69
+        assert run["architecture"] == texts[19]
+        assert run["records"] == 20
+
+
+def test_scores_are_correlated_on_the_shipped_table(engine: Any) -> None:
+    answer = engine("correlate", "--space=munas", "--fitness=log_capacity", METRIC, "--json", "--quiet")
+    found = json.loads(answer.out)
+    table = shipped_table("munas")
+    assert table is not None
+    assert found["networks"] == len(Table.open(table.path))
+    assert found["missing"] == 0
+
+
+def test_other_images_than_the_shipped_tables_are_refused(engine: Any) -> None:
+    answer = engine("correlate", "--space=munas", "--input-shape=28x28x1", METRIC)
+    assert answer.code == 2
+    assert "is of 32x32x3 images and 10 classes, got 28x28x1 images and 10 classes" in answer.complaint
+
+
+def test_shipped_tables_are_listed(engine: Any) -> None:
+    rows = json.loads(engine("list", "tables", "--json").out)
+    (row,) = (row for row in rows if row["space"] == "munas")
+    assert row["about"] == f"built in: {SHIPPED['munas']}"
+    assert row["architectures"] > 30
