@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from engine.records import Record
 from engine.score_cache import ScoreCache
 from engine.strategies import STRATEGIES
 from engine.strategies.base import Strategy
-from engine.targets import Target, find_target
+from engine.targets import Target, find_target, is_own
 from fitness import FITNESS
 from fitness.base import Fitness
 from fitness.data import check_source
 from fitness.expression import Expression, Term, parse
+from fitness.latency import Rates
 from fitness.penalties import PENALTY_NAMES
 from fitness.probing.source import ProbeSource, usable_device
 from fitness.scores.base import Score
@@ -108,6 +110,10 @@ class Setup:
     def resolved(self) -> RunConfig:
         """The config with the defaults named that another version or machine, resuming the run, would choose."""
         target = self.target.name if self.target else "none"
+        if is_own(
+            self.config.target
+        ):  # a run is resumed and asked from other folders than the one it was started in
+            target = str(Path(self.config.target).resolve())
         looked_up = any(score.name.startswith("table:") for score in self.computed)
         table = self.table_paths if looked_up or self.config.within_table else self.config.table
         rank = self._rank if self.ranking is not None else None
@@ -156,8 +162,25 @@ class Setup:
         if name not in FITNESS:
             known = [*FITNESS, *(own.name for own in self.own_scores), "table:COLUMN"]
             raise UnknownName("fitness", name, known)
-        parts = {"space": self.space} if takes(FITNESS.load(name), "space") else {}
+        factory = FITNESS.load(name)
+        parts: dict[str, object] = {"space": self.space} if takes(factory, "space") else {}
+        if takes(factory, "rates"):
+            parts["rates"] = self._rates(name)
         return checked_fitness(f"fitness {name!r}", FITNESS.create(name, options or {}, parts))
+
+    def _rates(self, name: str) -> Rates:
+        """How fast the target is.
+
+        Raises:
+            UsageError: There is no target, or nothing is known of its speed.
+        """
+        if self.target is not None and self.target.speed is not None:
+            return self.target.speed.rates
+        lack = f"target {self.target.name!r} has no rates" if self.target else "there is no target"
+        raise UsageError(
+            f"{name} is estimated from a board's rates, and {lack}; expected a board, e.g. --target nucleo-f746zg "
+            "(`engine list targets`), or a TOML file of your own"
+        )
 
     def expression(self, text: str) -> Expression:
         """A fitness expression under this run's target."""

@@ -42,6 +42,7 @@ FITNESS = Registry(
         "grad_norm": "fitness.scores.grad_norm:GradNorm",
         "grasp": "fitness.scores.grasp:Grasp",
         "jacob_cov": "fitness.scores.jacob_cov:JacobCov",
+        "latency_ms": "fitness.latency:latency_ms",
         "linear_regions": "fitness.scores.linear_regions:LinearRegions",
         "meco": "fitness.scores.meco:MeCo",
         "naswot": "fitness.scores.naswot:NasWot",

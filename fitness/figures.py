@@ -22,6 +22,8 @@ class _Totals(NamedTuple):
     n_relu: int
     params: int
     macs: int
+    depthwise_macs: int  # of these
+    dense_macs: int  # of these
     weight_bytes: int  # int8 numbers after folding
     biases: int  # int32 numbers after folding
     tensors: int
@@ -30,7 +32,7 @@ class _Totals(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _totals(network: Network) -> _Totals:
-    n_relu = params = macs = weight_bytes = biases = tensors = 0
+    n_relu = params = macs = depthwise_macs = dense_macs = weight_bytes = biases = tensors = 0
     log_capacity = 0.0
     kernels = fused(network)
     for op, inputs, shape, elements, norms, relus in kernels:
@@ -40,11 +42,16 @@ def _totals(network: Network) -> _Totals:
         if kind is Conv or kind is Dense:
             if kind is Conv:
                 (height, width), groups = op.kernel, op.groups  # type: ignore[union-attr]
-                weights = channels * (kernels[inputs[0]].shape[0] // groups) * height * width
-                macs += weights * shape[1] * shape[2]
+                entering = kernels[inputs[0]].shape[0]
+                weights = channels * (entering // groups) * height * width
+                work = weights * shape[1] * shape[2]
+                macs += work
+                if 1 < groups == entering:
+                    depthwise_macs += work
             else:
                 weights = channels * kernels[inputs[0]].elements
                 macs += weights
+                dense_macs += weights
             params += weights
             weight_bytes += weights
             tensors += 1
@@ -62,7 +69,7 @@ def _totals(network: Network) -> _Totals:
             params += 2 * channels
             weight_bytes += 2 * channels
             tensors += 2
-    return _Totals(n_relu, params, macs, weight_bytes, biases, tensors, log_capacity)
+    return _Totals(n_relu, params, macs, depthwise_macs, dense_macs, weight_bytes, biases, tensors, log_capacity)
 
 
 def n_relu(network: Network, live: bool = False) -> int:
@@ -78,6 +85,15 @@ def params(network: Network, live: bool = False) -> int:
 def macs(network: Network, live: bool = False) -> int:
     """Multiply-accumulates of convolution and dense layers for one image; nothing else is counted."""
     return _totals(network.live if live else network).macs
+
+
+def macs_by_kind(network: Network, live: bool = False) -> tuple[int, int, int]:
+    """`macs` of standard (and grouped), depthwise and dense layers, in this order.
+
+    A convolution is depthwise if every channel of its input is a group of its own and there are several.
+    """
+    totals = _totals(network.live if live else network)
+    return totals.macs - totals.depthwise_macs - totals.dense_macs, totals.depthwise_macs, totals.dense_macs
 
 
 def model_bytes(network: Network, live: bool = False) -> int:
@@ -198,6 +214,7 @@ __all__ = [
     "flash_bytes",
     "log_capacity",
     "macs",
+    "macs_by_kind",
     "model_bytes",
     "munas_macs",
     "munas_peak",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from engine.setup import checked_fitness
 from engine.strategies import STRATEGIES
-from engine.targets import TARGETS
+from engine.targets import BOARDS_FILE, TARGETS, Speed
 from fitness import FITNESS
 from fitness.benchmarks import SHIPPED, shipped_table
 from fitness.data import SOURCES
@@ -37,13 +38,16 @@ def listing(what: str, as_json: bool) -> str:
         "data": _data,
         "tables": _tables,
     }
-    rows = kinds[what]()
     if as_json:
-        return json.dumps(rows, indent=1)
+        return json.dumps(_profiles() if what == "targets" else kinds[what](), indent=1)
+    rows = kinds[what]()
     titles = max(map(list, rows), key=len)
     cells = [titles] + [[_cell(row.get(title, "")) for title in titles] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
-    return "\n".join("  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+    lines = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    if what == "targets":
+        lines.append(f"{_TARGETS_NOTE} {BOARDS_FILE}")
+    return "\n".join(lines)
 
 
 def _spaces() -> Rows:
@@ -90,12 +94,40 @@ def _targets() -> Rows:
     return [
         {
             "target": target.name,
-            "flash_budget_bytes": target.flash_budget_bytes,
-            "ram_budget_bytes": target.ram_budget_bytes,
-            "about": target.description,
+            "board": target.board,
+            "core": target.core,
+            "MHz": "" if target.clock_mhz is None else f"{target.clock_mhz:g}",
+            "flash_bytes": target.flash_bytes,
+            "flash_budget": target.flash_budget_bytes,
+            "ram_bytes": target.ram_bytes,
+            "ram_budget": target.ram_budget_bytes,
+            **_millions(target.speed),
+            "runtime": target.runtime,
         }
         for target in TARGETS.values()
     ]
+
+
+_TARGETS_NOTE = (
+    "ram_bytes: largest contiguous region; budgets: what the runtime leaves to a model, in bytes; conv, depthwise, "
+    "dense: million\nint8 MACs a second, from measured latencies, or ~ estimated; --json gives every source. Own boards: "
+    "--target my-board.toml,\na table copied from"
+)
+
+
+def _millions(speed: Speed | None) -> Row:
+    rates = {"conv": speed.conv, "depthwise": speed.depthwise, "dense": speed.dense} if speed else {}
+    return {kind: f"{'' if r.measured else '~'}{r.macs_per_second / 1e6:.1f}" for kind, r in rates.items()}
+
+
+def _profiles() -> Rows:
+    """All that is known of every target."""
+    rows = []
+    for target in TARGETS.values():
+        row = asdict(target) | {"mlperf_tiny_ms": dict(target.mlperf_tiny_ms)}
+        budgets = {"flash_budget_bytes": target.flash_budget_bytes, "ram_budget_bytes": target.ram_budget_bytes}
+        rows.append({"target": row.pop("name")} | budgets | row)
+    return rows
 
 
 def _data() -> Rows:

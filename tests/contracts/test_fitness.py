@@ -20,6 +20,7 @@ from torch import nn
 
 from fitness import FITNESS
 from fitness.base import Direction, Fitness, Needs
+from fitness.latency import Rates
 from fitness.lower import lower
 from fitness.probing.probe import Probe, Probed
 from fitness.table import Table
@@ -46,10 +47,9 @@ class Sample(NamedTuple):
     probed: list[Probed]  # modules of the small space; every score gives them back as they were
 
     def create(self, name: str, **options: object) -> Fitness:
-        """A fitness; what its factory insists on is one of the parts, by the parameter's name."""
-        parameters = _parameters(name)
-        needed = {p.name: self.parts[p.name] for p in parameters.values() if p.default is inspect.Parameter.empty}
-        made = FITNESS.create(name, needed | options)
+        """A fitness, with those of the parts that its factory takes, by the parameter's name."""
+        taken = {part: value for part, value in self.parts.items() if part in _parameters(name)}
+        made = FITNESS.create(name, taken | options)
         assert isinstance(made, Fitness)
         return made
 
@@ -109,6 +109,7 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         rows.writerow(["index", "arch_str", "accuracy_pct"])
         rows.writerows([index, text, rng.uniform(10, 90)] for index, text in enumerate(texts))
     parts = {"column": "accuracy_pct", "table": Table.open(file), "describe": space.describe}
+    parts["rates"] = Rates(conv=2e7, depthwise=5e6, dense=1e7)
     thin: dict[str, object] = {"channels": 8} if takes(SPACES.load(request.param), "channels") else {}
     image = {"input_shape": (8, 8, 3), "num_classes": 10}
     small = SPACES.create(request.param, short(request.param) | thin, image)

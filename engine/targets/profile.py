@@ -1,0 +1,113 @@
+"""One microcontroller under one runtime: memory, speed, and where each number comes from.
+
+Budgets are what a model may use: the device's memory less what the runtime takes. 1 kB is 1,024 bytes. Knows no
+files and no networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fitness.latency import Rates
+
+KB = 1024
+
+RUNTIME_FLASH_BYTES = 100 * KB
+"""Code of the runtime and the application: an allowance; ST's model zoo reports 47 to 110 KiB."""
+
+INTERPRETER_RAM_BYTES = 6 * KB + KB // 2
+"""What TensorFlow Lite Micro keeps in the arena behind the tensors, for the largest networks seen.
+
+Measured in its interpreter on 200 random int8 networks: about 720 B + 303 B per operation, 1.7 to 6.4 kB. The bound
+on `peak_ram_bytes` must hold for every network of a search, so the fixed, largest share is taken off.
+"""
+
+APPLICATION_RAM_BYTES = 16 * KB - INTERPRETER_RAM_BYTES
+"""Stack and the application's own variables: an allowance, so that 16 kB in all are not the model's."""
+
+RUNTIME_SOURCE = (
+    "allowances: 100 kB of code (ST's model zoo: 47 to 110 KiB), 6.5 kB of interpreter (measured in TensorFlow "
+    "Lite Micro: 720 B + 303 B per operation, at most 6.4 kB on 200 networks), 9.5 kB of stack and application"
+)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Speed of one kind of layer.
+
+    Attributes:
+        macs_per_second: Int8 multiply-accumulates per second.
+        measured: Whether it follows from a time that was measured for this kind of layer on this board.
+        source: What it was derived from, and how.
+    """
+
+    macs_per_second: float
+    measured: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Speed of the three kinds of layers that latency is estimated from."""
+
+    conv: Rate
+    depthwise: Rate
+    dense: Rate
+
+    @property
+    def rates(self) -> Rates:
+        """The plain numbers."""
+        return Rates(self.conv.macs_per_second, self.depthwise.macs_per_second, self.dense.macs_per_second)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One device profile; all sizes in bytes.
+
+    Attributes:
+        name: What `--target` calls it.
+        board: The board and its microcontroller.
+        flash_bytes: Flash of the device.
+        ram_bytes: Largest contiguous RAM region: an arena is one block.
+        core: The processor; empty for no particular one.
+        clock_mhz: Its clock, in MHz; None for no particular one.
+        runtime: What executes the network; the speed is that of this runtime.
+        memory_source: Where the sizes come from.
+        runtime_flash_bytes: Of the flash, what the code of runtime and application takes.
+        interpreter_ram_bytes: Of the RAM, what the runtime keeps besides tensors.
+        application_ram_bytes: Of the RAM, what stack and application take.
+        runtime_source: Where those three come from.
+        speed: None where nothing is known of it.
+        mlperf_tiny_ms: Published or own latencies in ms that the speed follows from, by benchmark: "ic", "kws",
+            "vww", "ad".
+    """
+
+    name: str
+    board: str
+    flash_bytes: int
+    ram_bytes: int
+    core: str = ""
+    clock_mhz: float | None = None
+    runtime: str = ""
+    memory_source: str = ""
+    runtime_flash_bytes: int = RUNTIME_FLASH_BYTES
+    interpreter_ram_bytes: int = INTERPRETER_RAM_BYTES
+    application_ram_bytes: int = APPLICATION_RAM_BYTES
+    runtime_source: str = RUNTIME_SOURCE
+    speed: Speed | None = None
+    mlperf_tiny_ms: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def flash_budget_bytes(self) -> int:
+        """Flash left for weights and biases."""
+        return self.flash_bytes - self.runtime_flash_bytes
+
+    @property
+    def ram_budget_bytes(self) -> int:
+        """RAM left for the tensors of the arena."""
+        return self.ram_bytes - self.interpreter_ram_bytes - self.application_ram_bytes
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The bounds this target puts on a search."""
+        return (f"flash_bytes<={self.flash_budget_bytes}", f"peak_ram_bytes<={self.ram_budget_bytes}")
