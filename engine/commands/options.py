@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 from spaces.errors import UnknownName
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = [
     "add_bounds",
@@ -16,7 +20,10 @@ __all__ = [
     "add_problem",
     "add_running",
     "add_simulation",
+    "add_training",
     "given",
+    "given_to",
+    "number",
     "one_of",
     "seconds",
     "whole",
@@ -112,6 +119,37 @@ def add_simulation(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """How picked candidates are trained."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=whole, metavar="N", help="passes over the images (default: 30)")
+    group.add_argument("--optimizer", metavar="adamw|sgd", help="how weights are fitted (default: adamw)")
+    group.add_argument(
+        "--learning-rate", type=number, metavar="X", help="largest of the schedule (default: 0.002, sgd 0.05)"
+    )
+    group.add_argument("--weight-decay", type=number, metavar="X", help="of kernels and matrices (default: 0.0001)")
+    group.add_argument(
+        "--flip",
+        action=argparse.BooleanOptionalAction,
+        help="mirror half of the images (default: those of colour, but no digits)",
+    )
+    group.add_argument(
+        "--shift", type=whole, metavar="N", help="move images by up to N pixels (default: a 16th of their height)"
+    )
+    group.add_argument(
+        "--patience", type=whole, metavar="N", help="stop N epochs after the best one (default: never)"
+    )
+    group.add_argument("--train-images", type=whole, metavar="N", help="train on so many (default: all)")
+
+
+def number(text: str) -> float:
+    """A number; argparse reports what is not one."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}; expected a number, e.g. 0.001") from None
+
+
 def seconds(text: str) -> float:
     """A number above 0; argparse reports what is not one."""
     try:
@@ -144,9 +182,14 @@ def one_of(kind: str, names: Iterable[str]) -> Callable[[str], str]:
 
 def given(options: argparse.Namespace) -> dict[str, object]:
     """The flags that were given and are fields of a config."""
-    from dataclasses import fields
-
     from engine.config import RunConfig
 
-    names = {item.name for item in fields(RunConfig)}
+    return given_to(RunConfig, options)
+
+
+def given_to(kind: type[DataclassInstance], options: argparse.Namespace) -> dict[str, Any]:
+    """The flags that were given and are fields of a dataclass."""
+    from dataclasses import fields
+
+    names = {item.name for item in fields(kind)}
     return {name: value for name, value in vars(options).items() if name in names and value is not None}

@@ -10,9 +10,10 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from fitness.lower import LoweredNetwork, lower
 from spaces.errors import RunError
 from spaces.network import Network
 
-__all__ = ["load_state", "load_weights", "save_state", "save_weights"]
+__all__ = ["load_state", "load_weights", "save_state", "save_weights", "writing_whole"]
 
 _OUTLINE: Final = "outline"  # the name of the member that holds everything but tensors
 _FAULTS: Final = (EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -107,10 +108,21 @@ def _is_channels_last(value: Tensor) -> bool:
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with writing_whole(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+@contextmanager
+def writing_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its name only when all of it is on the disk.
+
+    Raises:
+        RunError: The disk is full or the folder read-only.
+    """
     draft = path.with_name(path.name + ".new")
     try:
         with draft.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            yield file
             file.flush()
             os.fsync(file.fileno())  # or a power failure might leave the new name on an empty file
         os.replace(draft, path)

@@ -86,15 +86,20 @@ class Training:
         """The first epoch of greatest validation accuracy."""
         return max(self.epochs, key=lambda epoch: epoch.validation)
 
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return _steps(len(self.splits.train), self.recipe.batch)
+
     def run_epoch(self, on_step: Callable[[], None] = lambda: None) -> Epoch:
         """Pass over the training images once, and judge.
 
         Args:
             on_step: Called after every step.
         """
-        module, recipe, train = self.module, self.recipe, self.splits.train
+        module, recipe = self.module, self.recipe
         module.train()
-        steps = _steps(len(train), recipe.batch)
+        steps = self.steps
         number, total = len(self.epochs), 0.0
         for step, (images, labels) in enumerate(self._batches(number)):
             rate = recipe.peak_rate * _schedule(number * steps + step, recipe.epochs * steps)
@@ -139,7 +144,7 @@ class Training:
         recipe, train = self.recipe, self.splits.train
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(train), generator=generator)
-        for places in order.tensor_split(_steps(len(train), recipe.batch)):
+        for places in order.tensor_split(self.steps):
             chosen = places.numpy()
             pixels = torch.from_numpy(train.pixels[chosen]).to(self.device)
             images = _augmented(self.splits.normalisation(pixels), recipe, generator)

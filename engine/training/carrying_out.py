@@ -1,0 +1,207 @@
+"""Training what was picked, one after the other or side by side, and the records of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Generator, Sequence
+from concurrent.futures import BrokenExecutor, wait
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from engine.executors import processes
+from engine.records import Record, RecordStore
+from engine.training.candidate import Candidate, epochs_done, finished, identity, identity_of, train
+from engine.training.data import load
+from engine.training.plan import TrainingPlan
+from engine.training.spectator import Spectator
+from engine.training.store import trained_folder, trained_store
+from fitness.training.images import LabelledImages, Normalisation, Splits
+from spaces.errors import DamagedRun, RunError
+from spaces.space import Space
+
+__all__ = ["train_picked"]
+
+_LOOK_SECONDS: Final = 0.5  # between two looks at what other processes have done
+_PARTS: Final = ("train", "validation", "test")
+
+
+def train_picked(
+    run: Path, space: Space, picks: Sequence[Record], plan: TrainingPlan, workers: int, spectator: Spectator
+) -> list[Record]:
+    """Train candidates of a run and append a record of each to `trained.jsonl`, in the order they were picked.
+
+    What was trained in that way before is not trained again, and what was stopped goes on after its last whole
+    epoch; records but for their seconds are the same however often that happened and with any number of processes.
+
+    Args:
+        run: The run folder.
+        space: Of the run.
+        picks: Records of the run.
+        plan: How to train them.
+        workers: Processes that each train one candidate at a time.
+        spectator: Told of progress.
+
+    Returns:
+        The record of every pick, also of those trained before.
+
+    Raises:
+        UsageError: The data do not suit the networks.
+        RunError: Another process is training here, a file is damaged, or cannot be written.
+    """
+    from fitness.probing.source import usable_device
+
+    plan = replace(plan, device=usable_device(plan.device))
+    store = trained_store(run, write=True)
+    try:
+        known = _known(store, run)
+        missing = [
+            Candidate(_sendable(pick), space.decode(pick.genotype), plan, _draft(run, pick, plan))
+            for pick in picks
+            if _identity(pick, plan) not in known
+        ]
+        made = _made(missing, space, workers, spectator)
+        with closing(made):
+            return [known.get(_identity(pick, plan)) or _kept(store, run, next(made)) for pick in picks]
+    finally:
+        store.finish()
+
+
+def _identity(pick: Record, plan: TrainingPlan) -> str:
+    return identity_of(pick.number, asdict(plan))
+
+
+def _draft(run: Path, pick: Record, plan: TrainingPlan) -> Path:
+    """Where a candidate is trained; it is numbered in the order in which trainings are recorded."""
+    digest = hashlib.sha256(_identity(pick, plan).encode()).hexdigest()[:8]
+    return trained_folder(run, f"of-{pick.number}-{digest}")
+
+
+def _sendable(record: Record) -> Record:
+    """A record that can be pickled."""
+    return record._replace(scores=dict(record.scores))
+
+
+def _known(store: RecordStore, run: Path) -> dict[str, Record]:
+    """The trainings that are recorded, by what was trained and how."""
+    left_over = trained_folder(run, len(store))
+    if left_over.is_dir():  # killed between the two steps of `_kept`
+        _append(store, left_over)
+    return {
+        known: record for record in store if (known := identity(trained_folder(run, record.number))) is not None
+    }
+
+
+def _kept(store: RecordStore, run: Path, draft: Path) -> Record:
+    """Record a finished training and give its folder the record's number."""
+    folder = trained_folder(run, len(store))
+    try:
+        os.rename(draft, folder)
+    except OSError as error:
+        raise RunError(f"cannot rename {draft} to {folder}: {error.strerror or error}") from error
+    return _append(store, folder)
+
+
+def _append(store: RecordStore, folder: Path) -> Record:
+    record = finished(folder, len(store))
+    if record is None:
+        raise DamagedRun(f"{folder} holds no finished training; remove it to train anew")
+    store.append(record)
+    return record
+
+
+def _made(missing: Sequence[Candidate], space: Space, workers: int, spectator: Spectator) -> Generator[Path]:
+    """Train candidates in their order and say where; the data are read only if there are any."""
+    if not missing:
+        return
+    splits = load(missing[0].plan, space, spectator.image)
+    spectator.begin([one.record.number for one in missing], missing[0].plan.epochs)
+    serial = workers == 1 or len(missing) == 1
+    with closing(
+        _serially(missing, splits, spectator) if serial else _side_by_side(missing, splits, workers, spectator)
+    ) as made:
+        for one in made:
+            record = finished(one.folder, 0)
+            assert record is not None, "it has just been trained"
+            spectator.end(record)
+            yield one.folder
+
+
+def _serially(missing: Sequence[Candidate], splits: Splits, spectator: Spectator) -> Generator[Candidate]:
+    for one in missing:
+        train(one, splits, spectator)
+        yield one
+
+
+def _side_by_side(
+    missing: Sequence[Candidate], splits: Splits, workers: int, spectator: Spectator
+) -> Generator[Candidate]:
+    """Train in processes, which share the images through files."""
+    with tempfile.TemporaryDirectory() as name:
+        shared = _share(splits, Path(name))
+        pool = processes(min(workers, len(missing)))
+        futures = [pool.submit(_train, one, shared) for one in missing]
+        try:
+            told = dict.fromkeys((one.record.number for one in missing), 0)
+            for one, future in zip(missing, futures, strict=True):
+                while not future.done():
+                    wait([future], _LOOK_SECONDS)
+                    _tell(missing, told, spectator)
+                future.result()
+                yield one
+        except BrokenExecutor as error:
+            raise RunError(
+                "a process that trained died: killed, or out of memory; the same command goes on, perhaps with "
+                "fewer workers"
+            ) from error
+        finally:
+            pool.shutdown(wait=all(future.done() for future in futures))
+
+
+def _tell(missing: Sequence[Candidate], told: dict[int, int], spectator: Spectator) -> None:
+    """Tell of epochs that other processes have done since the last look."""
+    for one in missing:
+        candidate = one.record.number
+        for number, loss, validation in epochs_done(one)[told[candidate] :]:
+            told[candidate] = int(number)
+            spectator.epoch(candidate, int(number), loss, validation)
+
+
+def _train(candidate: Candidate, shared: _Shared) -> None:
+    """Train in a worker; the process that started it looks at the folder for progress."""
+    train(candidate, _opened(shared), Spectator())
+
+
+class _Shared(NamedTuple):
+    """Splits whose arrays lie in files."""
+
+    folder: str
+    normalisation: Normalisation
+    classes: int
+    source: str
+
+
+def _share(splits: Splits, folder: Path) -> _Shared:
+    for part in _PARTS:
+        images: LabelledImages = getattr(splits, part)
+        np.save(folder / f"{part}-pixels.npy", images.pixels)
+        np.save(folder / f"{part}-labels.npy", images.labels)
+    return _Shared(str(folder), splits.normalisation, splits.classes, splits.source)
+
+
+@cache
+def _opened(shared: _Shared) -> Splits:
+    """The splits, read from memory that all processes share; copied where it is written to, which it never is."""
+    train, validation, test = (_opened_part(Path(shared.folder), part) for part in _PARTS)
+    return Splits(train, validation, test, shared.normalisation, shared.classes, shared.source)
+
+
+def _opened_part(folder: Path, part: str) -> LabelledImages:
+    pixels, labels = (np.load(folder / f"{part}-{what}.npy", mmap_mode="c") for what in ("pixels", "labels"))
+    return LabelledImages(pixels, labels)
