@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fitness.data import check_source
+from fitness.data import absolute_source, check_source
 from fitness.training.recipe import Recipe
 from spaces.errors import UsageError
 
@@ -59,6 +59,7 @@ class TrainingPlan:
 
     def __post_init__(self) -> None:
         check_source(self.data)
+        object.__setattr__(self, "data", absolute_source(self.data))  # a training goes on from other folders too
         if self.data == "noise":
             raise UsageError("data 'noise' has no class labels to train on; expected a source with labels: digits")
         self._recipe(flip=bool(self.flip), shift=self.shift or 0)

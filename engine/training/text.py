@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.records import Record
 from engine.results.tabular import aligned, format_number
+from engine.training.store import trained_folder
 
 __all__ = ["ACCURACIES", "format_trained"]
 
@@ -39,6 +40,7 @@ def format_trained(run: Path, trained: Sequence[Record], sizes: Sequence[str], a
     where = shlex.quote(str(run))
     shown = "".join(f" --objective {name}:min" for name in sizes[:1])
     lines.append(
-        f"weights in {run}/trained; show all trainings with: engine front {where} --objective int8_test_accuracy{shown}"
+        f"weights in {trained_folder(run)}; show all trainings with: "
+        f"engine front {where} --objective int8_test_accuracy{shown}"
     )
     return "\n".join(lines)

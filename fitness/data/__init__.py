@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fitness.data.image_set import ImageSet
 
-__all__ = ["SOURCES", "Images", "check_source", "load_images", "reading"]
+__all__ = ["SOURCES", "Images", "absolute_source", "check_source", "load_images", "reading"]
 
 #: Every form of a source and what it stands for, for the command line.
 SOURCES: Final[Mapping[str, str]] = {
@@ -70,6 +70,12 @@ def check_source(source: str) -> None:
         UsageError: The name is unknown (UnknownName), or the path is missing or one too many.
     """
     _split(source)
+
+
+def absolute_source(source: str) -> str:
+    """A source whose path is the same from every folder."""
+    name, colon, path = source.partition(":")
+    return f"{name}:{os.path.realpath(os.path.expanduser(path))}" if colon and path else source
 
 
 def load_images(source: str, shape: tuple[int, int, int], count: int, seed: int) -> Images:
