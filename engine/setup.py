@@ -110,9 +110,7 @@ class Setup:
     def resolved(self) -> RunConfig:
         """The config with the defaults named that another version or machine, resuming the run, would choose."""
         target = self.target.name if self.target else "none"
-        if is_own(
-            self.config.target
-        ):  # a run is resumed and asked from other folders than the one it was started in
+        if is_own(self.config.target):  # runs are resumed and asked from other folders too
             target = str(Path(self.config.target).resolve())
         looked_up = any(score.name.startswith("table:") for score in self.computed)
         table = self.table_paths if looked_up or self.config.within_table else self.config.table

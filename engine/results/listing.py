@@ -110,8 +110,8 @@ def _targets() -> Rows:
 
 _TARGETS_NOTE = (
     "ram_bytes: largest contiguous region; budgets: what the runtime leaves to a model, in bytes; conv, depthwise, "
-    "dense: million\nint8 MACs a second, from measured latencies, or ~ estimated; --json gives every source. Own boards: "
-    "--target my-board.toml,\na table copied from"
+    "dense: million\nint8 MACs a second, from measured latencies, or ~ estimated; --json gives every source. Own "
+    "boards: --target my-board.toml,\na table copied from"
 )
 
 
