@@ -148,7 +148,8 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
     """What TensorFlow Lite Micro executes for the kernels of an int8 network, in order, the input first.
 
     A sum of n maps runs as n - 1 pairwise additions, none in place. A border is an operation of its own, PAD,
-    wherever neither of TensorFlow's paddings, VALID and SAME, gives it; on both sides, as PyTorch pads.
+    wherever neither of TensorFlow's paddings, VALID and SAME, gives it; on both sides, as PyTorch pads. An
+    average must not count a border, so it is taken at every pixel and the strides come after it.
     """
     ops: list[RuntimeOp] = []
     place: list[int] = []  # runtime operation that holds the output of each kernel
@@ -175,15 +176,20 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
         same = False
         if kind is Conv or kind is Pool:
             around, same = _border(op, kernels[inputs[0]].shape, shape)  # type: ignore[arg-type]
-            if around is not None:
-                code = "PADV2" if kind is Pool and op.kind == "max" else "PAD"  # type: ignore[union-attr]
-                ops.append(RuntimeOp(code, index, sources, around, volume(around)))
-                sources = (len(ops) - 1,)
             if kind is Pool:
                 code = "MAX_POOL_2D" if op.kind == "max" else "AVERAGE_POOL_2D"  # type: ignore[union-attr]
             else:
                 depthwise = op.groups > 1 and op.groups == kernels[inputs[0]].shape[0]  # type: ignore[union-attr]
                 code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+            if around is not None:
+                if code == "AVERAGE_POOL_2D" and _centred(op):  # type: ignore[arg-type]
+                    whole = kernels[inputs[0]]
+                    ops.append(RuntimeOp(code, index, sources, whole.shape, whole.elements, True))
+                    code = "STRIDED_SLICE"
+                else:
+                    pad = "PADV2" if code == "MAX_POOL_2D" else "PAD"
+                    ops.append(RuntimeOp(pad, index, sources, around, volume(around)))
+                sources = (len(ops) - 1,)
         elif kind is Shift:
             around = (shape[0], shape[1] + 1, shape[2] + 1)
             ops.append(RuntimeOp("PAD", index, sources, around, volume(around)))
@@ -272,3 +278,8 @@ def _border(op: Conv | Pool, shape: Shape, out_shape: Shape) -> tuple[Shape | No
         same &= steps == -(-size // stride) and needed // 2 == before
         padded.append(size + before + max(needed - before, before))
     return (None, not valid) if valid or same else (tuple(padded), False)
+
+
+def _centred(op: Pool) -> bool:
+    """Whether SAME padding puts what `op` wants before a map, if only the windows move by one pixel."""
+    return all((window - 1) // 2 == before for window, before in zip(op.kernel, op.padding, strict=True))

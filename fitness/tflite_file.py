@@ -15,7 +15,7 @@ from fitness.deploy import RuntimeOp, runtime_ops
 from fitness.quantised import LOWEST, QuantisedKernel, QuantisedNetwork, Scheme
 from fitness.tflite_schema import CODES, INT8, INT32, OPTIONS, RELU, SAME, VALID, Fields, Table, file_bytes
 from spaces.errors import UsageError
-from spaces.layers import Conv, Dense, Op, Pool, Slice
+from spaces.layers import Conv, Dense, Op, Pool, Shift
 
 __all__ = ["write_tflite"]
 
@@ -49,8 +49,8 @@ def write_tflite(net: QuantisedNetwork) -> bytes:
     for step, op in enumerate(ops[1:], 1):
         quantised, source = net.kernels[op.kernel], op.inputs[0]
         constants, options, fields = _written(file, op, ops[source], quantised, layouts[source], schemes[source])
-        ends = step + 1 == len(ops) or ops[step + 1].kernel != op.kernel  # a ReLU follows the last of a sum's parts
-        if ends and quantised.kernel.relus and options in _ACTIVATING:
+        ends = step + 1 == len(ops) or ops[step + 1].kernel != op.kernel
+        if quantised.kernel.relus and options in _ACTIVATING and (ends or op.code != "ADD"):
             fields["fused_activation_function"] = RELU
         listed: Fields = {
             "opcode_index": codes.index(op.code),
@@ -202,10 +202,12 @@ def _written(
                 constants.append(file.constant(lowest, _quantization(np.array([scheme.scale]), scheme.zero_point)))
             return constants, "PadOptions" if op.code == "PAD" else "PadV2Options", {}
         case "STRIDED_SLICE":
-            start = (0, 0, 0, 0) if isinstance(named, Slice) else (0, 1, 1, 0)
+            down, right = named.stride if isinstance(named, Pool) else (1, 1)
+            first = 1 if isinstance(named, Shift) else 0
             channels, height, width = op.shape
-            stop = (1, start[1] + height, start[2] + width, channels)
-            return [file.constant(_whole(*each)) for each in (start, stop, (1, 1, 1, 1))], "StridedSliceOptions", {}
+            stop = (1, first + (height - 1) * down + 1, first + (width - 1) * right + 1, channels)
+            places = ((0, first, first, 0), stop, (1, down, right, 1))
+            return [file.constant(_whole(*each)) for each in places], "StridedSliceOptions", {}
         case "MUL":
             return [file.constant(np.zeros(1, np.int8), _quantization(np.ones(1), 0))], "MulOptions", {}
         case "ADD":

@@ -160,7 +160,14 @@ def _deployed(network: Network) -> list[_Kernel]:
                     _is_same(op, size, shape[1 + axis], axis) for axis, size in enumerate((height, width))
                 ):
                     (top, bottom), (left, right) = borders
-                    sources = [run((channels, top + height + bottom, left + width + right), *sources)]
+                    around = (channels, top + height + bottom, left + width + right)
+                    if (
+                        isinstance(op, Pool)
+                        and op.kind == "avg"
+                        and all(k in (2 * p + 1, 2 * p + 2) for k, p in zip(op.kernel, op.padding, strict=True))
+                    ):
+                        around = (channels, height, width)  # averages at every pixel
+                    sources = [run(around, *sources)]
             if isinstance(op, Shift):
                 sources = [run((shape[0], shape[1] + 1, shape[2] + 1), *sources)]
             value[index] = run(shape, *sources)
