@@ -30,9 +30,10 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.output import write_text
     from engine.run_folder import RunFolder
     from engine.setup import Setup
+    from engine.training.measured import MEASURED
 
     folder = RunFolder.read(Path(options.run))
-    setup = Setup(folder.config)
+    setup = Setup(folder.config, own_scores=MEASURED)
     setup.refer(folder.reference)
     ending = Path(options.out or "").suffix[1:]
     kind = options.format or (ending if ending in _FORMATS else "table")

@@ -13,16 +13,23 @@ from engine.commands.options import (
     add_problem,
     add_running,
     add_simulation,
+    add_training,
     given,
+    given_to,
     whole,
 )
+from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from engine.api import Result
+    from engine.config import RunConfig
     from engine.progress import Progress
     from engine.setup import Setup
+    from engine.training import TrainingPlan
 
 __all__ = ["add", "call", "search"]
+
+_OF_SEARCH = ("data", "batch", "seed", "device", "threads")  # flags that a search and a training both have
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +55,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same fields; flags win")
     add_images(parser)
     add_running(parser)
+    parser.add_argument(
+        "--train-top", type=whole, metavar="N", help="then train N candidates spread along the front on --data"
+    )
+    add_training(parser)
 
 
 def call(options: argparse.Namespace) -> str:
@@ -59,15 +70,66 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.output import tell
     from engine.run_folder import default_path
     from engine.setup import Setup
+    from engine.training.data import check
     from fitness.reference import SAMPLE
 
     config = load_config(options.config, given(options))
     if config.out is None:
         config = replace(config, out=str(default_path(config)))
     setup = Setup(config)
+    plan = _training(options, config)
+    if plan is not None:
+        check(plan, setup.space)
     if setup.sampled and not options.quiet:
         tell(f"first {', '.join(setup.sampled)} of the {SAMPLE} reference networks of space {setup.space.name} ...")
-    return search(options, setup, lambda progress, start: run(setup, progress, start))
+    found = search(options, setup, lambda progress, start: run(setup, progress, start))
+    return found if plan is None else _with_trainings(found, options, config, plan)
+
+
+def _training(options: argparse.Namespace, config: RunConfig) -> TrainingPlan | None:
+    """How the best are to be trained afterwards, if they are."""
+    from engine.training import TrainingPlan
+
+    asked = {name: value for name, value in given_to(TrainingPlan, options).items() if name not in _OF_SEARCH}
+    if options.train_top is None:
+        if asked:
+            flag = min(asked).replace("_", "-")
+            raise UsageError(
+                f"--{flag} is of training and nothing is to be trained; add --train-top 3, or leave it out"
+            )
+        return None
+    if options.train_top < 1:
+        raise UsageError(f"--train-top is {options.train_top}; expected how many to train, 1 or more")
+    if config.data in ("auto", "noise"):
+        raise UsageError("--train-top needs images with labels to train on; add --data, see `engine list data`")
+    return TrainingPlan(data=config.data, seed=config.seed, device=config.device, threads=config.threads, **asked)
+
+
+def _with_trainings(found: str, options: argparse.Namespace, config: RunConfig, plan: TrainingPlan) -> str:
+    """Train the top and say what came out, after what the search found."""
+    import json
+    import shlex
+    from pathlib import Path
+
+    from engine.training.of_run import format_trained, train_run
+    from engine.training.spectator import Shown, Spectator
+
+    folder = Path(str(config.out))
+    try:
+        trained = train_run(
+            folder,
+            plan,
+            top=options.train_top,
+            workers=config.workers,
+            spectator=Spectator() if options.quiet else Shown(),
+        )
+    except KeyboardInterrupt:
+        again = ["engine", "train", str(folder), "--top", str(options.train_top), *plan.flags]
+        again += ["--workers", str(config.workers)] if config.workers != 1 else []
+        raise KeyboardInterrupt(f"; the search is done, train on with `{shlex.join(again)}`") from None
+    if options.json:
+        return json.dumps(json.loads(found) | {"trained": [record.to_dict() for record in trained]}, indent=1)
+    return f"{found}\n{format_trained(folder, trained)}"
 
 
 def search(

@@ -34,26 +34,26 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace) -> str:
     """Train them and say how accurate they are."""
+    import json
     from pathlib import Path
 
-    from engine.results.front import recorded_names
     from engine.training import TrainingPlan
-    from engine.training.of_run import train_run
+    from engine.training.of_run import format_trained, train_run
     from engine.training.spectator import Shown, Spectator
-    from engine.training.text import format_trained
 
     run, plan = Path(options.run), TrainingPlan(**given_to(TrainingPlan, options))
-    spectator = Spectator() if options.quiet else Shown()
     try:
-        setup, trained = train_run(
+        trained = train_run(
             run,
             plan,
             options.pick,
             options.top,
             objectives=options.objectives or (),
             workers=options.workers,
-            spectator=spectator,
+            spectator=Spectator() if options.quiet else Shown(),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; the same command goes on after the last whole epoch") from None
-    return format_trained(run, trained, recorded_names(setup), options.json)
+    if options.json:
+        return json.dumps({"run": str(run), "trained": [record.to_dict() for record in trained]}, indent=1)
+    return format_trained(run, trained)

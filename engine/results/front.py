@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from engine.records import Record, RecordStore
 from engine.results.tabular import aligned, as_csv, format_number, json_number
 from engine.run_folder import RunFolder
 from engine.setup import Setup
-from spaces.errors import MissingExtra, RunError, UnknownName
+from spaces.errors import MissingExtra, RunError, UnknownName, UsageError
 from spaces.space import Genotype
 
 _CHUNK = 4096
@@ -105,13 +105,13 @@ def recorded_names(setup: Setup) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def parse_objectives(setup: Setup, texts: Iterable[str]) -> tuple[Objective, ...]:
-    """Objectives over scores that the run has recorded.
+def parse_objectives(setup: Setup, texts: Iterable[str], measured: Iterable[str] = ()) -> tuple[Objective, ...]:
+    """Objectives over scores that the run, or trainings of its candidates, have recorded.
 
     Raises:
         UsageError: A score that was not recorded.
     """
-    known = recorded_names(setup)
+    known = [*recorded_names(setup), *measured]
     objectives = []
     for text in texts:
         objective = setup.objective(text)
@@ -141,16 +141,35 @@ def front_of(store: RecordStore, setup: Setup, objectives: Sequence[Objective] |
 def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[RecordStore, Front]:
     """The records of a run folder that know the scores asked for, and their front.
 
+    What training measures is known of the candidates that were trained: then the front is theirs, and its records
+    have the numbers of the candidates.
+
     Args:
         folder: Of the run.
-        setup: Of the run, with its reference sample.
+        setup: Of the run, with its reference sample, and `MEASURED` among its scores.
         texts: Objectives, each with an optional :min or :max; the default ones if there are none.
 
     Raises:
-        UsageError: A score that was not recorded.
+        UsageError: A score that was not recorded, or one that training measures and nothing is trained.
     """
-    store = folder.records()
-    return store, front_of(store, setup, parse_objectives(setup, texts))
+    from engine.training.measured import MEASURED
+    from engine.training.store import has_trainings, trained_store
+
+    measured = {score.name for score in MEASURED}
+    objectives = parse_objectives(setup, texts, measured)
+    asked = [name for objective in objectives for name in objective.expression.recorded if name in measured]
+    if not asked:
+        store = folder.records()
+        return store, front_of(store, setup, objectives)
+    if not has_trainings(folder.path):
+        raise UsageError(
+            f"{asked[0]} is measured by training and {folder.path} has no trained candidates; first "
+            f"`engine train {folder.path} --top 5 --data SOURCE`"
+        )
+    store = trained_store(folder.path)
+    front = front_of(store, setup, objectives)
+    candidates = [record._replace(number=record.parent) for record in front.records if record.parent is not None]
+    return store, replace(front, records=candidates)
 
 
 def best_record(store: RecordStore, setup: Setup) -> Record:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.training.plan import TrainingPlan
+from fitness.data import load_images
 from fitness.data.splits import load_splits
 from fitness.training.images import Splits
 from spaces.errors import UsageError
 from spaces.space import Space
 
-__all__ = ["load"]
+__all__ = ["check", "load"]
 
 _SPLIT_SEED = 0  # the same test images for every training, whatever its seed
 
@@ -25,11 +26,7 @@ def load(plan: TrainingPlan, space: Space, on_image: Callable[[int, int], None])
         RunError: See `load_splits`.
     """
     splits = load_splits(plan.data, space.channels_first, _SPLIT_SEED, on_image=on_image)
-    if splits.classes > space.num_classes:
-        raise UsageError(
-            f"{plan.data} has {splits.classes} classes and the networks of this run tell {space.num_classes} "
-            f"apart; expected a run with --classes {splits.classes}"
-        )
+    _check_classes(plan.data, splits.classes, space)
     count = plan.train_images
     if count is None:
         return splits
@@ -39,3 +36,24 @@ def load(plan: TrainingPlan, space: Space, on_image: Callable[[int, int], None])
             "more than it has"
         )
     return replace(splits, train=splits.train.first(count))
+
+
+def check(plan: TrainingPlan, space: Space) -> None:
+    """Find out before a search, at the price of one image, that candidates could not be trained after it.
+
+    Raises:
+        UsageError: There are no such images, they have no labels, or too many classes.
+        RunError: They cannot be read.
+    """
+    images = load_images(plan.data, space.channels_first, 1, 0)
+    if images.labels is None:
+        raise UsageError(f"{plan.data} has no class labels to train on; expected a source with labels, e.g. digits")
+    _check_classes(plan.data, images.classes, space)
+
+
+def _check_classes(source: str, classes: int, space: Space) -> None:
+    if classes > space.num_classes:
+        raise UsageError(
+            f"{source} has {classes} classes and the networks of this run tell {space.num_classes} apart; "
+            f"expected a run with --classes {classes}"
+        )

@@ -1,22 +1,27 @@
-"""From a run folder to its trained candidates."""
+"""From a run folder to its trained candidates, and to what is said of them."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.records import Record
-from engine.results.front import parse_objectives
+from engine.results.front import default_objectives, front_in, parse_objectives, recorded_names
 from engine.results.pick import picked
+from engine.results.tabular import aligned, format_number
 from engine.run_folder import RunFolder
 from engine.setup import Setup
+from engine.training.measured import ACCURACIES, MEASURED
 from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
+from engine.training.store import trained_folder
 from spaces.errors import UsageError
 
-__all__ = ["train_run"]
+__all__ = ["format_trained", "train_run"]
 
 _QUIET = Spectator()
+_JUDGED_BY = "int8_test_accuracy"  # what a microcontroller runs
 
 
 def train_run(
@@ -28,7 +33,7 @@ def train_run(
     objectives: Sequence[str] = (),
     workers: int = 1,
     spectator: Spectator = _QUIET,
-) -> tuple[Setup, list[Record]]:
+) -> list[Record]:
     """Train candidates of a finished or interrupted run; see `engine.training.carrying_out.train_picked`.
 
     Args:
@@ -41,7 +46,7 @@ def train_run(
         spectator: Told of progress.
 
     Returns:
-        The run's setup and the record of every training asked for.
+        The record of every training asked for.
 
     Raises:
         UsageError: Not a run, or a pick, plan or number of workers that cannot be.
@@ -58,4 +63,35 @@ def train_run(
     records = picked(store, setup, picks, top, wanted)
     from engine.training.carrying_out import train_picked
 
-    return setup, train_picked(run, setup.space, records, plan, workers, spectator)
+    return train_picked(run, setup.space, records, plan, workers, spectator)
+
+
+def format_trained(run: Path, trained: Sequence[Record]) -> str:
+    """A table of trainings, the most accurate first, and the front of everything trained in the run."""
+    folder = RunFolder.read(run)
+    setup = Setup(folder.config, own_scores=MEASURED)
+    setup.refer(folder.reference)
+    lines = _table(trained, recorded_names(setup))
+    lines += [f"candidate {one.parent} failed: {one.reason}" for one in trained if one.status != "ok"]
+    sizes = [f"{one.text}:min" for one in default_objectives(setup) if one.direction == "min"]
+    asked = [f"{_JUDGED_BY}:max", *sizes]
+    _, front = front_in(folder, setup, asked)
+    members = ", ".join(str(record.number) for record in front.records) or "none"
+    flags = "".join(f" --objective {text}" for text in asked)
+    return "\n".join(
+        [
+            *lines,
+            f"front of the trained over {', '.join(asked)}: {members}",
+            f"weights in {trained_folder(run)}; show the front with: engine front {shlex.quote(str(run))}{flags}",
+        ]
+    )
+
+
+def _table(trained: Sequence[Record], names: Sequence[str]) -> list[str]:
+    whole = [record for record in trained if record.status == "ok"]
+    cells = [["training", "candidate", *ACCURACIES, *names]]
+    for record in sorted(whole, key=lambda record: -record.scores[_JUDGED_BY]):
+        accuracies = [f"{record.scores[name]:.2f}" for name in ACCURACIES]
+        figures = [format_number(record.scores[name]) if name in record.scores else "" for name in names]
+        cells.append([str(record.number), str(record.parent), *accuracies, *figures])
+    return aligned(cells, 0) if whole else []

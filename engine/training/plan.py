@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from fitness.data import absolute_source, check_source
@@ -69,6 +69,18 @@ class TrainingPlan:
                 type(value) is not int or not least <= value <= most
             ):
                 raise UsageError(f"{name} is {value!r}; expected a whole number from {least} to {most:,}")
+
+    @property
+    def flags(self) -> list[str]:
+        """What asks `engine train` for this plan; defaults are left out."""
+        flags = []
+        for item in fields(self):
+            value, flag = getattr(self, item.name), "--" + item.name.replace("_", "-")
+            if item.name == "flip" and value is not None:
+                flags.append(flag if value else f"--no-{item.name}")
+            elif value != item.default:
+                flags += [flag, str(value)]
+        return flags
 
     def recipe(self, splits: Splits) -> Recipe:
         """How networks are trained on these images."""

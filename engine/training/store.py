@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.records import RecordStore
 
-__all__ = ["trained_folder", "trained_store", "weights_of"]
+__all__ = ["has_trainings", "trained_folder", "trained_store", "weights_of"]
 
 
 def trained_store(run: Path, write: bool = False) -> RecordStore:
@@ -20,6 +20,11 @@ def trained_store(run: Path, write: bool = False) -> RecordStore:
         RunError: Another process is training there, or there is no such file.
     """
     return RecordStore(run / "trained.jsonl", write, foreign=True)
+
+
+def has_trainings(run: Path) -> bool:
+    """Whether anything in a run folder has been trained."""
+    return (run / "trained.jsonl").is_file()
 
 
 def trained_folder(run: Path, name: object = "") -> Path:
