@@ -54,6 +54,7 @@ class Format:
 
 FORMATS = {
     "torch": Format((".pt", ".py"), "engine.results.export.as_torch:make"),
+    "onnx": Format((".onnx",), "engine.results.export.as_onnx:make"),
     "json": Format((".json",), "engine.results.export.as_json:make"),
 }
 """Name and what it is."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.results.export import Made
-from engine.results.export.source import Module, module_of
+from engine.results.export.source import module_of
 from engine.results.export.subject import Subject
 from spaces.errors import RunError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-__all__ = ["make", "probe", "state_of"]
+__all__ = ["make", "probe", "written"]
 
 
 def make(subject: Subject) -> Made:
@@ -24,42 +24,35 @@ def make(subject: Subject) -> Made:
     """
     import torch
 
-    text = module_of(subject.network, class_name(subject), _notes(subject))
-    state = state_of(subject, text)
-    scope: dict[str, object] = {"__name__": subject.name, "__file__": f"{subject.name}.py"}
-    exec(compile(text.text, f"{subject.name}.py", "exec"), scope)  # what was written a moment ago, from layers
-    made = scope[class_name(subject)]()  # type: ignore[operator]
-    made.load_state_dict(state)
+    text, module = written(subject)
     images = probe(subject)
     with torch.no_grad():
-        difference = float((made.eval()(images) - subject.module(images)).abs().max())
+        difference = float((module(images) - subject.module(images)).abs().max())
     if difference != 0:
         raise RunError(
             f"the module written for {subject.title} differs by {difference:g} from the network; this is an error "
             "of ours, please report it"
         )
     file = io.BytesIO()
-    torch.save(state, file)
+    torch.save(module.state_dict(), file)
     return Made(
-        {".pt": file.getvalue(), ".py": text.text.encode()},
+        {".pt": file.getvalue(), ".py": text.encode()},
         {"largest_difference": difference},
         "the module computes the same numbers as the network",
     )
 
 
-def class_name(subject: Subject) -> str:
-    """Of the module: network_415 is Network415."""
-    return "".join(part.capitalize() for part in subject.name.split("_"))
-
-
-def state_of(subject: Subject, text: Module) -> dict[str, Tensor]:
-    """The weights under the names that the written module gives its layers."""
+def written(subject: Subject) -> tuple[str, nn.Module]:
+    """The module as text, and made from it with the weights of the network, ready to judge images."""
+    name = "".join(part.capitalize() for part in subject.name.split("_"))
+    source = module_of(subject.network, name, _notes(subject))
+    scope: dict[str, Any] = {"__name__": subject.name, "__file__": f"{subject.name}.py"}
+    exec(compile(source.text, scope["__file__"], "exec"), scope)  # written a moment ago, from layers alone
+    module: nn.Module = scope[name]()
     layers = subject.module.layers
-    return {
-        f"{name}.{weight}": value.contiguous()
-        for name, node in text.layers.items()
-        for weight, value in layers[node].state_dict().items()
-    }
+    for layer, node in source.layers.items():
+        getattr(module, layer).load_state_dict(layers[node].state_dict())
+    return source.text, module.eval()
 
 
 def probe(subject: Subject) -> Tensor:

@@ -30,7 +30,7 @@ from spaces.layers import (
 )
 from spaces.network import Network
 
-__all__ = ["Module", "module_of"]
+__all__ = ["Module", "layer_names", "module_of", "needed"]
 
 _LINE_LENGTH = 88  # what formatters keep to if nobody tells them otherwise
 _NAMES = ("x", "y", "z", *ascii_lowercase[:23])
@@ -69,9 +69,8 @@ def module_of(network: Network, class_name: str, notes: Sequence[str]) -> Module
         class_name: Of the module.
         notes: Lines that open the file's docstring, the first of them a sentence.
     """
-    needed = _needed(network)
-    names = _layer_names(network, needed)
-    steps, output = _steps(network, needed, names)
+    names = layer_names(network)
+    steps, output = _steps(network, names)
     lines = _forward(steps, output)
     built = [
         line for node, name in names.items() for line in _broken(f"self.{name} = {_constructor(network, node)}")
@@ -113,22 +112,24 @@ def module_of(network: Network, class_name: str, notes: Sequence[str]) -> Module
     return Module(text, {name: node for node, name in names.items() if not isinstance(network.ops[node], Pool)})
 
 
-def _needed(network: Network) -> list[bool]:
-    needed = [False] * len(network)
-    needed[-1] = True
+def needed(network: Network) -> list[bool]:
+    """Whether the output depends on each node."""
+    found = [False] * len(network)
+    found[-1] = True
     for node in range(len(network) - 1, -1, -1):
-        if needed[node]:
+        if found[node]:
             for source in network.inputs[node]:
-                needed[source] = True
-    return needed
+                found[source] = True
+    return found
 
 
-def _layer_names(network: Network, needed: Sequence[bool]) -> dict[int, str]:
-    """Layers are counted by kind; a batch norm has the number of the convolution it follows."""
+def layer_names(network: Network) -> dict[int, str]:
+    """Names of needed layers by node, counted by kind; a batch norm has the number of what it follows."""
+    wanted = needed(network)
     counts = {word: count(1) for word in (*_WORDS.values(), "norm")}
     names: dict[int, str] = {}
     for node, op in enumerate(network.ops):
-        if not needed[node]:
+        if not wanted[node]:
             continue
         if type(op) in _WORDS:
             word = _WORDS[type(op)]
@@ -188,15 +189,16 @@ def _pair(pair: Pair) -> object:
     return pair[0] if pair[0] == pair[1] else pair
 
 
-def _steps(network: Network, needed: Sequence[bool], names: dict[int, str]) -> tuple[list[tuple[int, _Step]], int]:
+def _steps(network: Network, names: dict[int, str]) -> tuple[list[tuple[int, _Step]], int]:
     """The lines of the forward with the value each makes, and the value of the output; 0 is the input."""
-    readers = [sum(needed[user] for user in users) for users in network.consumers]
+    wanted = needed(network)
+    readers = [sum(wanted[user] for user in users) for users in network.consumers]
     open_steps: dict[int, _Step] = {}  # by the value it makes
     fresh = count(len(network))
     value = list(range(len(network)))  # that holds what a node computes
     done: dict[int, _Step] = {}
     for node, op in enumerate(network.ops):
-        if not needed[node] or isinstance(op, Input):
+        if not wanted[node] or isinstance(op, Input):
             continue
         if isinstance(op, Add | Concat):
             operands = [value[source] for source in network.inputs[node]]
