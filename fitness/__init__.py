@@ -19,6 +19,7 @@ FITNESS = Registry(
             name: f"fitness.figure_fitness:{name}"
             for name in (
                 "aleph",
+                "arena_overhead_bytes",
                 "bottleneck",
                 "depth",
                 "flash_bytes",
@@ -32,6 +33,7 @@ FITNESS = Registry(
                 "params",
                 "peak_live_bytes",
                 "peak_ram_bytes",
+                "tflite_file_bytes",
             )
         },
         "az_expressivity": "fitness.scores.az_nas:AzExpressivity",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fitness import figures
+from fitness import figures, tflite_overhead
 from fitness.base import Direction, Needs
 from spaces.errors import RunError
 from spaces.network import Network
@@ -52,6 +52,7 @@ def _exact_peak(network: Network, live: bool = False) -> int:
 _exact_peak.__name__, _exact_peak.__doc__ = "munas_peak_memory", figures.munas_peak_memory.__doc__
 
 aleph = _figure(figures.aleph, "max", "tensors")
+arena_overhead_bytes = _figure(tflite_overhead.arena_overhead_bytes, "min", "bytes")
 bottleneck = _figure(figures.bottleneck, "max", "elements")
 depth = _figure(figures.depth, "max", "layers")
 flash_bytes = _figure(figures.flash_bytes, "min", "bytes")
@@ -65,3 +66,4 @@ n_relu = _figure(figures.n_relu, "max", "activations")
 params = _figure(figures.params, "max", "parameters")
 peak_live_bytes = _figure(figures.peak_live_bytes, "min", "bytes")
 peak_ram_bytes = _figure(figures.peak_ram_bytes, "min", "bytes")
+tflite_file_bytes = _figure(tflite_overhead.tflite_file_bytes, "min", "bytes")

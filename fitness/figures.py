@@ -65,9 +65,10 @@ def _totals(network: Network) -> _Totals:
                 biases += channels
             elif op.bias:  # type: ignore[union-attr]
                 biases += channels
-        elif norms:  # a scale and a shift that no layer can take in
+        elif norms:  # a scale and a shift that no layer can take in: a depthwise convolution of one pixel
             params += 2 * channels
-            weight_bytes += 2 * channels
+            weight_bytes += channels
+            biases += channels
             tensors += 2
     return _Totals(n_relu, params, macs, depthwise_macs, dense_macs, weight_bytes, biases, tensors, log_capacity)
 

@@ -2,57 +2,67 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
-from fitness.deploy import fused
+from fitness.deploy import Kernel, fused
 from fitness.quantised import QuantisedKernel, QuantisedNetwork, Scheme
-from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, ReLU
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, ReLU, Shape
 from spaces.network import Network
+
+_WEIGHT_SPREAD = 73.0  # standard deviation of the stored weights
 
 
 def random_quantised(network: Network, seed: int = 0) -> QuantisedNetwork:
-    """A network with random int8 weights, and schemes under which few activations overflow."""
+    """A network with random weights, and schemes under which its activations use most of int8's range."""
     rng = np.random.default_rng(seed)
-    made: list[QuantisedKernel] = []
     kernels = fused(network)
-    shared = {source for kernel in kernels if isinstance(kernel.op, Concat) for source in kernel.inputs}
-    common = Scheme(float(np.float32(0.05)), 3)  # of everything that is concatenated, and what that comes from
-    for kernel in reversed(range(len(kernels))):  # what only moves numbers passes the demand on to what it reads
-        if kernel in shared and not isinstance(kernels[kernel].op, _CHANGING):
-            shared |= set(kernels[kernel].inputs)
+    joined = _joined(kernels)
+    made: list[QuantisedKernel] = []
     for index, kernel in enumerate(kernels):
+        sources = [made[source].output for source in kernel.inputs]
+        scale = max([source.scale for source in sources], default=0.05)
         weights = scales = biases = None
-        output = Scheme(float(np.float32(rng.uniform(0.02, 0.1))), int(rng.integers(-20, 20)))
-        if index in shared:
-            output = common
-        elif (
-            index
-            and not isinstance(kernel.op, _CHANGING)
-            and not (isinstance(kernel.op, Add) and len(kernel.inputs) > 1)
-        ):
-            output = made[kernel.inputs[0]].output
+        partial: tuple[Scheme, ...] = ()
         if isinstance(kernel.op, Conv | Dense | BatchNorm):
-            shape = _weight_shape(kernel.op, kernels[kernel.inputs[0]].shape)
-            weights = rng.integers(-127, 128, shape).astype(np.int8)
-            fan_in = weights[0].size
-            scales = rng.uniform(0.005, 0.01, len(weights)).astype(np.float32).astype(np.float64) / np.sqrt(fan_in)
-            scales = scales.astype(np.float32).astype(np.float64)
-            biases = rng.integers(-2000, 2000, len(weights)).astype(np.int32)
-            if not kernel.norms and not getattr(kernel.op, "bias", True):
-                biases[:] = 0
-        partial = tuple(
-            Scheme(float(np.float32(rng.uniform(0.05, 0.1))), int(rng.integers(-20, 20)))
-            for _ in kernel.inputs[2:]
-            if isinstance(kernel.op, Add)
-        )
+            weights = rng.integers(-127, 128, _weight_shape(kernel.op, kernels[kernel.inputs[0]].shape)).astype(
+                np.int8
+            )
+            gains = rng.uniform(0.5, 1.5, len(weights)) / (_WEIGHT_SPREAD * sqrt(weights[0].size))
+            scales = gains.astype(np.float32).astype(np.float64)
+            biased = kernel.norms > 0 or getattr(kernel.op, "bias", False)
+            biases = (rng.integers(-2000, 2000, len(weights)) * biased).astype(np.int32)
+        elif isinstance(kernel.op, Add):
+            partial = tuple(_scheme(rng, 1.2 * scale) for _ in kernel.inputs[2:])
+        keeps = index and not _sets_scheme(kernel)
+        output = joined.get(index) or (sources[0] if keeps else _scheme(rng, scale))
         made.append(QuantisedKernel(kernel, output, weights, scales, biases, partial))
     return QuantisedNetwork(tuple(made))
 
 
-_CHANGING = (Add, BatchNorm, Conv, Dense, ReLU)  # kernels whose output has a scheme of its own
+def _scheme(rng: np.random.Generator, scale: float) -> Scheme:
+    return Scheme(float(np.float32(scale * rng.uniform(0.8, 1.6))), int(rng.integers(-20, 20)))
 
 
-def _weight_shape(op: Conv | Dense | BatchNorm, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _sets_scheme(kernel: Kernel) -> bool:
+    """Whether its output may be stored in another way than what it reads."""
+    return isinstance(kernel.op, BatchNorm | Conv | Dense | ReLU) or len(kernel.inputs) > 1
+
+
+def _joined(kernels: tuple[Kernel, ...]) -> dict[int, Scheme]:
+    """The one scheme of all that is concatenated, by kernel, back to where it may be set."""
+    common = Scheme(float(np.float32(0.05)), 3)
+    joined: dict[int, Scheme] = {}
+    for index in reversed(range(len(kernels))):
+        if isinstance(kernels[index].op, Concat):
+            joined[index] = common
+        if index in joined and (isinstance(kernels[index].op, Concat) or not _sets_scheme(kernels[index])):
+            joined |= dict.fromkeys(kernels[index].inputs, common)
+    return joined
+
+
+def _weight_shape(op: Conv | Dense | BatchNorm, shape: Shape) -> Shape:
     if isinstance(op, Conv):
         return op.channels, shape[0] // op.groups, *op.kernel
     if isinstance(op, Dense):
