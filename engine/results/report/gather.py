@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from engine.objectives import Objectives
+from engine.objectives import Objective, Objectives
 from engine.records import STATUSES, Record, RecordStore
-from engine.results.front import Front, front_in, recorded_names
+from engine.results.front import Front, best_record, front_in, recorded_names
 from engine.results.hypervolume import Coverage, coverage
-from engine.results.pick import picked, spread
+from engine.results.pick import knee, spread
 from engine.run_folder import RunFolder
 from engine.setup import Setup
+from engine.training.measured import ACCURACIES, MEASURED
+from engine.training.store import has_trainings, trained_store
 
 __all__ = ["Counts", "Gathered", "gather"]
 
@@ -59,8 +62,9 @@ class Gathered:
         cloud: Values of every objective for feasible networks.
         cloud_step: Every how many-th feasible network is in the cloud.
         counts: See `Counts`.
-        best: For every objective, the numbers of the records that were best so far, and their values.
-        covered: The hypervolume as it grew, if there are two objectives or some more.
+        best: For every objective, the numbers of the records that were best so far, and their values; empty for a
+            front of trained networks.
+        covered: The hypervolume as it grew, if there are two objectives or a few more.
         measured: Accuracies of trained candidates, in percent, by number and name.
         names: Recorded scores.
     """
@@ -91,10 +95,14 @@ def gather(path: Path, texts: Iterable[str]) -> Gathered:
         DamagedRun: Something that no run writes.
     """
     folder = RunFolder.read(path)
-    setup = Setup(folder.config)
+    setup = Setup(folder.config, own_scores=MEASURED)
     setup.refer(folder.reference)
     store, front = front_in(folder, setup, texts)
-    cloud, step, counts, best = _pass(store, front)
+    searched = folder.records()
+    cloud, step, best = _cloud(store, front)
+    asked = {name for objective in front.objectives for name in objective.expression.recorded}
+    if not asked.isdisjoint(score.name for score in MEASURED):
+        best = []  # what was trained was picked, not found one after the other
     records = front.records
     if len(records) > MOST_MEMBERS:
         kept = {record.number for record in spread(front, MOST_MEMBERS)}
@@ -104,31 +112,36 @@ def gather(path: Path, texts: Iterable[str]) -> Gathered:
         setup,
         front,
         records,
-        _picks(store, setup, front) if front.records else [],
+        _picks(searched, setup, front) if front.records else [],
         cloud,
         step,
-        counts,
+        _count(searched),
         best,
-        coverage(store, Objectives(front.objectives, setup.bounds)),
+        coverage(store, Objectives(front.objectives, setup.bounds)) if best else None,
         _measured(path),
         recorded_names(setup),
     )
 
 
-def _pass(store: RecordStore, front: Front) -> tuple[list[list[float]], int, Counts, list[Series]]:
-    """Cloud and its step, counts, and the best so far."""
+def _count(store: RecordStore) -> Counts:
     statuses, reasons = Counter(dict.fromkeys(STATUSES, 0)), Counter[str]()
-    cached, seconds, distinct, step = 0, 0.0, 0, 1
-    cloud: list[list[float]] = []
-    best: list[Series] = [[] for _ in front.objectives]
+    cached, seconds = 0, 0.0
     for record in store:
         statuses[record.status] += 1
         cached += record.cached
         seconds += record.seconds
         if record.status != "ok":
             reasons[f"{record.status}: {_cause(record.reason or 'no reason given')}"] += 1
-            continue
-        if record.cached:
+    return Counts(statuses, cached, reasons.most_common(6), seconds)
+
+
+def _cloud(store: RecordStore, front: Front) -> tuple[list[list[float]], int, list[Series]]:
+    """Cloud and its step, and the best so far."""
+    distinct, step = 0, 1
+    cloud: list[list[float]] = []
+    best: list[Series] = [[] for _ in front.objectives]
+    for record in store:
+        if record.status != "ok" or record.cached:
             continue
         values = [objective.value(record.scores) for objective in front.objectives]
         if distinct % step == 0:
@@ -142,7 +155,7 @@ def _pass(store: RecordStore, front: Front) -> tuple[list[list[float]], int, Cou
     for series in best:
         if series:
             series.append((len(store) - 1, series[-1][1]))
-    return cloud, step, Counts(statuses, cached, reasons.most_common(6), seconds), best
+    return cloud, step, best
 
 
 def _cause(reason: str) -> str:
@@ -153,26 +166,33 @@ def _cause(reason: str) -> str:
 
 def _picks(store: RecordStore, setup: Setup, front: Front) -> list[tuple[Record, list[str]]]:
     """Knee, best and extremes, then what lies between, each once, with all that it is."""
-    records = picked(store, setup, ("knee", "best"), MOST_DIAGRAMS, front.objectives)[:MOST_DIAGRAMS]
-    roles = {record.number: list[str]() for record in records}
-    roles[records[0].number].append("knee")
-    best = picked(store, setup, ("best",))[0].number
-    roles[best].append(f"best {setup.objectives.objectives[0].text}")
-    for objective in front.objectives:
-        top = max(front.records, key=lambda record, objective=objective: objective.merit(record.scores))  # type: ignore[misc]
-        if top.number in roles and top.number != best:
-            word = "largest" if objective.direction == "max" else "smallest"
-            roles[top.number].append(f"{word} {objective.text}")
-    return [(record, roles[record.number] or ["in between"]) for record in records]
+    bend, best = knee(front), best_record(store, setup)
+    chosen = {record.number: record for record in (bend, best, *spread(front, MOST_DIAGRAMS))}
+    picks = [(record, list[str]()) for record in [*chosen.values()][:MOST_DIAGRAMS]]
+    for record, roles in picks:
+        if record.number == bend.number:
+            roles.append("knee")
+        if record.number == best.number:
+            roles.append(f"best {setup.objectives.objectives[0].text}")
+        for objective in front.objectives:
+            first = max(front.records, key=partial(_merit, objective))
+            if record.number == first.number and record.number != best.number:
+                roles.append(f"{'largest' if objective.direction == 'max' else 'smallest'} {objective.text}")
+        if not roles:
+            roles.append("in between")
+    return picks
+
+
+def _merit(objective: Objective, record: Record) -> float:
+    return objective.merit(record.scores)
 
 
 def _measured(path: Path) -> dict[int, dict[str, float]]:
-    """Accuracies of `trained.jsonl`, whose records have the candidate's number as parent."""
-    file = path / "trained.jsonl"
-    if not file.is_file():
+    """Accuracies of the trainings in a run folder by their candidates' numbers."""
+    if not has_trainings(path):
         return {}
     return {
-        record.parent: {name: value for name, value in record.scores.items() if name.endswith("_accuracy")}
-        for record in RecordStore(file)
+        record.parent: {name: record.scores[name] for name in ACCURACIES if name in record.scores}
+        for record in trained_store(path)
         if record.status == "ok" and record.parent is not None
     }

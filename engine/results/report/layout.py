@@ -140,10 +140,7 @@ def _spread(rows: list[list[int]], places: list[_Place]) -> None:
             for place in row:
                 near = places[place].above if sweep % 2 == 0 else places[place].below
                 wanted.append(sum(places[other].x for other in near) / len(near) if near else places[place].x)
-            gaps = [
-                (places[one].width + places[other].width) / 2 + _BETWEEN
-                for one, other in pairwise(row)
-            ]
+            gaps = [(places[one].width + places[other].width) / 2 + _BETWEEN for one, other in pairwise(row)]
             for place, x in zip(row, _settle(wanted, [places[place].weight for place in row], gaps), strict=True):
                 places[place].x = x
 

@@ -16,6 +16,7 @@ from engine.results.report.markup import Markup, join, table, tag
 from engine.results.report.plot import course_plot, front_plot, parallel_plot
 from engine.results.report.reproduce import command_of, toml_of
 from engine.results.tabular import counted, format_number
+from fitness.scores import Score
 
 __all__ = ["write_report"]
 
@@ -110,9 +111,10 @@ def _searched(found: Gathered) -> list[Markup]:
         ("target", target),
         ("bounds", ", ".join(map(str, setup.bounds)) or "none"),
         ("seed", str(config.seed)),
-        ("images", f"{config.data}; images and weights of seed {config.score_seed}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in found.folder.versions.items())),
     ]
+    if any(isinstance(score, Score) for score in setup.computed):
+        entries.insert(-1, ("images", f"{config.data}; images and weights of seed {config.score_seed}"))
     if changes := found.folder.version_changes():
         entries.append(("since then", ", ".join(changes)))
     listed = [each for name, text in entries for each in (tag("dt", name), tag("dd", text))]
@@ -172,6 +174,7 @@ def _members(found: Gathered) -> list[Markup]:
     measured = sorted({name for scores in found.measured.values() for name in scores} - set(texts))
     notes = [found.setup.space.describe(record.genotype) for record in found.shown]
     short = max(map(len, notes)) <= _SHORT
+    roles = {record.number: f" {', '.join(words)}" for record, words in found.picks}
     rows = []
     for record, notation in zip(found.shown, notes, strict=True):
         values = [item.value(record.scores) for item in found.front.objectives]
@@ -179,7 +182,7 @@ def _members(found: Gathered) -> list[Markup]:
         known = found.measured.get(record.number, {})
         cells = [format_number(value) for value in values]
         cells += [format_number(known[name]) if name in known else "" for name in measured]
-        rows.append([f"#{record.number}", *cells, *([notation] if short else [])])
+        rows.append([f"#{record.number}{roles.get(record.number, '')}", *cells, *([notation] if short else [])])
     titles = ["number", *texts, *others, *measured, *(["architecture"] if short else [])]
     parts = [tag("h2", "Members of the front")]
     if len(found.shown) < len(found.front.records):
@@ -195,7 +198,7 @@ def _course(found: Gathered) -> list[Markup]:
     plots = []
     if found.covered is not None:
         plots.append(course_plot("hypervolume, share of the box", list(found.covered.steps), total, rises=True))
-    for objective, series in zip(found.front.objectives, found.best, strict=True):
+    for objective, series in zip(found.front.objectives, found.best, strict=False):
         if series:
             plots.append(course_plot(f"best {objective.text} so far", series, total, objective.direction == "max"))
     if not plots:

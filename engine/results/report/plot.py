@@ -13,8 +13,8 @@ from engine.results.tabular import format_number
 
 __all__ = ["course_plot", "front_plot", "parallel_plot"]
 
-_WIDTH, _HEIGHT = 440.0, 320.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 12.0, 42.0  # margins
+_WIDTH, _HEIGHT = 440.0, 330.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 32.0, 42.0  # margins
 _TICKS = 5
 
 
@@ -65,7 +65,7 @@ def front_plot(found: Gathered, across: int, up: int, knee: int | None) -> Marku
 def parallel_plot(found: Gathered, knee: int | None) -> Markup:
     """The members of the front as lines over one axis for each objective, better ends up."""
     objectives = found.front.objectives
-    wide = max(_WIDTH * 2, 150.0 * len(objectives))
+    wide = max(1180.0, 150.0 * len(objectives))
     left, top, bottom, foot = 90.0, 40.0, 30.0, _HEIGHT
     gap = (wide - 2 * left) / max(len(objectives) - 1, 1)
     axes, parts = [], []
@@ -165,15 +165,15 @@ def _ticks(axis: Axis) -> list[tuple[float, str]]:
 
 
 def _limit(limit: Limit, x: float | None, y: float | None) -> list[Markup]:
-    """A line where a bound of the run lies, with its name along it."""
+    """A line where a bound of the run lies, and its name."""
     foot, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-    if x is not None:
+    if x is not None:  # its name above the plot: networks crowd at a limit
         line = tag("line", x1=x, x2=x, y1=_TOP, y2=foot, class_="limit")
-        turned = f"rotate(-90 {x - 4:.1f} {_TOP + 4:.1f})"
-        return [line, tag("text", limit.text, x=x - 4, y=_TOP + 4, transform=turned, class_="limit end")]
+        side = "end" if x > _WIDTH / 2 else "start"
+        return [line, tag("text", limit.text, x=x, y=12, class_=f"limit {side}")]
     assert y is not None, "a limit lies somewhere"
     line = tag("line", x1=_LEFT, x2=right, y1=y, y2=y, class_="limit")
-    return [line, tag("text", limit.text, x=right - 2, y=y - 4, class_="limit end")]
+    return [line, tag("text", limit.text, x=_LEFT + 4, y=y - 4, class_="limit start")]
 
 
 def _dots(points: Sequence[tuple[float, float]], to_x: _Scale, to_y: _Scale) -> str:
