@@ -166,8 +166,11 @@ def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[Rec
             f"{asked[0]} is measured by training and {folder.path} has no trained candidates; first "
             f"`engine train {folder.path} --top 5 --data SOURCE`"
         )
-    store = trained_store(folder.path)
-    front = front_of(store, setup, objectives)
+    store, archive = trained_store(folder.path), FrontArchive(objectives)
+    for record in store:
+        if record.scores.keys() >= {*asked}:  # the size of a file is not measured everywhere
+            archive.add(record)
+    front = archive.front(store.read)
     candidates = [record._replace(number=record.parent) for record in front.records if record.parent is not None]
     return store, replace(front, records=candidates)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
@@ -17,7 +17,7 @@ from engine.records import Record
 from engine.run_folder import current_versions
 from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
-from spaces.errors import DamagedRun
+from spaces.errors import DamagedRun, MissingExtra, UsageError
 from spaces.network import Network
 from spaces.space import Genotype
 
@@ -149,6 +149,7 @@ def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, floa
     import torch
 
     from fitness.quantise import int8_accuracy, quantise
+    from fitness.tflite_file import write_tflite
     from fitness.training.checkpoint import save_weights
     from fitness.training.fit import accuracy
 
@@ -160,7 +161,10 @@ def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, floa
     }
     pixels = torch.from_numpy(splits.train.pixels[:_CALIBRATION])
     quantised = quantise(module.cpu(), normalise(pixels))
-    return scores | {"int8_test_accuracy": int8_accuracy(quantised, splits.test, normalise)}
+    scores["int8_test_accuracy"] = int8_accuracy(quantised, splits.test, normalise)
+    with suppress(MissingExtra, UsageError):  # not installed, or an operation that the runtime does not have
+        scores["tflite_bytes"] = len(write_tflite(quantised))
+    return scores
 
 
 def _finite(training: Training) -> bool:

@@ -34,5 +34,6 @@ class Measured:
 
 MEASURED: Final = (
     *(Measured(name, "max", "%") for name in ACCURACIES),
+    Measured("tflite_bytes", "min", "B"),
     Measured("train_seconds", "min", "s"),
 )
