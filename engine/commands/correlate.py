@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="F[,F...]",
         default="trace",
         help="scores or expressions, each with an optional :min or :max (default: trace); "
-        "params, macs, n_relu and aleph are always beside",
+        "params, macs, n_relu and aleph are always beside, and more of munas",
     )
     parser.add_argument("--metric", metavar="COLUMN[:min|max]", help="column of the table to rank by")
     parser.add_argument(
@@ -38,6 +38,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the bootstrap, 0 for no intervals (default: 1000)",
     )
+    parser.add_argument(
+        "--by",
+        metavar="FIGURE=N,N[,N...]",
+        help="tau also within bands of a figure, e.g. flash_bytes=2048,8192,32768",
+    )
+    parser.add_argument(
+        "--regret",
+        metavar="FIGURE=N[,N...]",
+        help="what is lost by training only the best scored within each limit, e.g. flash_bytes=8192,32768",
+    )
+    parser.add_argument(
+        "--train-top",
+        type=_counts,
+        metavar="N[,N...]",
+        help="how many of them are trained, for --regret (default: 1,3)",
+    )
     add_images(parser)
     parser.add_argument("--workers", type=whole, metavar="N", help="processes that evaluate (default: 1)")
     add_format(parser, FORMATS, "--out")
@@ -54,6 +70,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.config import load_config
     from engine.results.correlate import Asked, correlate
     from engine.results.correlation_text import format_correlation
+    from engine.results.limits import Limits
     from engine.results.output import check_places, tell, write_text
     from engine.results.ticker import Ticker
     from engine.score_cache import ScoreCache, default_folder
@@ -62,7 +79,18 @@ def call(options: argparse.Namespace) -> str:
 
     if options.metric is None:
         raise UsageError("nothing to correlate with; name a column of the table with --metric")
-    asked = Asked(options.metric, options.sample, options.k, options.level, options.resamples)
+    if options.train_top is not None and options.regret is None:
+        raise UsageError("--train-top is for --regret, which is not given; give both")
+    asked = Asked(
+        options.metric,
+        options.sample,
+        options.k,
+        options.level,
+        options.resamples,
+        None if options.by is None else Limits.read("--by", options.by, least=2),
+        None if options.regret is None else Limits.read("--regret", options.regret, least=1),
+        options.train_top or (1, 3),
+    )
     if options.plot:
         from engine.results.pictures import check_ending
 
@@ -93,6 +121,10 @@ def call(options: argparse.Namespace) -> str:
 
 def _sample(text: str) -> int | None:
     return None if text == "all" else whole(text)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(whole(part) for part in text.split(","))
 
 
 def _share(text: str) -> float:

@@ -6,7 +6,7 @@ as there are networks, every statistic is computed anew, and the interval is cut
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.results.agreement import CELLS, Ranked, discounted_gains, gains, kendall_taus, overlaps, spearmans
 
-__all__ = ["Interval", "agreement_intervals"]
+__all__ = ["Interval", "agreement_intervals", "resampled_taus", "spread_of"]
 
 Floats = NDArray[np.float64]
 
@@ -54,27 +54,49 @@ def agreement_intervals(
         "top_k": lambda counts: overlaps(x, y, counts, k),
         "ndcg": lambda counts: discounted_gains(x, y, worth, counts, k),
     }
-    rng = np.random.default_rng(seed)
     found: dict[str, list[Floats]] = {name: [] for name in measures}
-    rows = max(1, CELLS // n)
-    for start in range(0, resamples, rows):
-        counts = _draws(rng, min(rows, resamples - start), n)
+    for counts in _draws(n, resamples, seed):
         for name, measure in measures.items():
             found[name].append(measure(counts))
-    return {name: _percentiles(np.concatenate(parts), level) for name, parts in found.items()}
+    return {name: spread_of(np.concatenate(parts), level) for name, parts in found.items()}
 
 
-def _draws(rng: np.random.Generator, resamples: int, n: int) -> Floats:
-    """How often each of n is drawn in n draws with replacement: (resamples, n)."""
-    drawn = rng.integers(n, size=(resamples, n))
-    offsets = n * np.arange(resamples)[:, None]
-    counts = np.bincount((drawn + offsets).reshape(-1), minlength=resamples * n)
-    return counts.reshape(resamples, n).astype(np.float64)
+def resampled_taus(scores: Floats, truth: Floats, resamples: int, seed: int | Sequence[int]) -> Floats:
+    """Kendall's tau_b of every resample.
+
+    Args:
+        scores: (n,) larger is better, -inf for failures.
+        truth: (n,) finite, larger is better.
+        resamples: Their number.
+        seed: Of the draws.
+
+    Returns:
+        (resamples,) nan where all values of a resample are equal.
+    """
+    x, y = Ranked(scores), Ranked(truth)
+    parts = [kendall_taus(x, y, counts) for counts in _draws(len(truth), resamples, seed)]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _percentiles(values: Floats, level: float) -> Interval:
+def spread_of(values: Floats, level: float) -> Interval:
+    """Percentiles that cut off equal shares of both tails of the known ones of (resamples,) values.
+
+    Args:
+        values: nan where a resample has none.
+        level: Share of the values inside.
+    """
     defined = values[~np.isnan(values)]
     if not defined.size:
         return Interval(np.nan, np.nan)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def _draws(n: int, resamples: int, seed: int | Sequence[int]) -> Iterator[Floats]:
+    """How often each of n is drawn in n draws with replacement: some of the resamples at a time, (some, n)."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, CELLS // n)
+    for start in range(0, resamples, rows):
+        some = min(rows, resamples - start)
+        drawn = rng.integers(n, size=(some, n)) + n * np.arange(some)[:, None]
+        yield np.bincount(drawn.reshape(-1), minlength=some * n).reshape(some, n).astype(np.float64)

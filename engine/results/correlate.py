@@ -17,16 +17,20 @@ from engine.objectives import Objective, split_direction
 from engine.preparation import sample_scores
 from engine.results.benchmark_sample import OnScored, raw_scores, sample_known
 from engine.results.bootstrap import Interval, agreement_intervals
+from engine.results.limits import Banded, Estimate, Limits, ranked_in_bands
+from engine.results.regret import mean_regrets, regrets_of_random
 from engine.results.statistics import kendall_tau_b, ndcg, spearman, top_k_overlap
 from engine.score_cache import Column
 from engine.setup import Setup
 from spaces.errors import RunError, UsageError
+from spaces.space import Space
 
-__all__ = ["BASELINES", "MEASURES", "Asked", "Correlation", "Estimate", "Row", "correlate"]
+__all__ = ["BASELINES", "MEASURES", "Asked", "Correlation", "Estimate", "Row", "baselines_of", "correlate"]
 
 Floats = NDArray[np.float64]
 
 BASELINES = ("params", "macs", "n_relu", "aleph")
+SMALL_BASELINES = ("bottleneck", "flash_bytes", "peak_ram_bytes")  # of networks for microcontrollers
 MEASURES = ("tau", "rho", "top_k", "ndcg")
 
 
@@ -40,6 +44,9 @@ class Asked:
         k: Number of networks at the top, or a share of the sample: "10%".
         level: Of the intervals.
         resamples: Of the bootstrap; 0 for no intervals.
+        by: Limits of bands within which the scores rank too, or None.
+        budgets: Limits within which the best scored are trained, for the regret; or None.
+        trained: How many are trained, each number in turn.
     """
 
     metric: str
@@ -47,6 +54,9 @@ class Asked:
     k: str = "10%"
     level: float = 0.95
     resamples: int = 1000
+    by: Limits | None = None
+    budgets: Limits | None = None
+    trained: tuple[int, ...] = (1, 3)
 
     def __post_init__(self) -> None:
         if self.sample is not None and self.sample < 2:
@@ -55,6 +65,8 @@ class Asked:
             raise UsageError(f"level {self.level:g}; expected a share between 0 and 1, e.g. 0.95")
         if self.resamples != 0 and not 10 <= self.resamples <= 100_000:
             raise UsageError(f"{self.resamples} resamples; expected 10 to 100,000, or 0 for no intervals")
+        if not self.trained or min(self.trained) < 1:
+            raise UsageError(f"{self.trained} networks trained; expected whole numbers of at least 1, e.g. 1,3")
         self.places(100)
 
     def places(self, networks: int) -> int:
@@ -79,19 +91,6 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """One measure.
-
-    Attributes:
-        value: nan where all scores are equal.
-        interval: None if there is none: no resamples were asked for, or nothing was sampled.
-    """
-
-    value: float
-    interval: Interval | None
-
-
-@dataclass(frozen=True)
 class Row:
     """One score.
 
@@ -104,6 +103,8 @@ class Row:
         reason: Why the first of them failed.
         seconds: Mean time for one network.
         values: (networks,) raw, nan where it failed.
+        banded: Its tau within bands; None if none were asked for.
+        regrets: (budgets, trained) see `engine.results.regret.mean_regrets`; None if they were not asked for.
     """
 
     name: str
@@ -114,6 +115,8 @@ class Row:
     reason: str | None
     seconds: float
     values: Floats
+    banded: Banded | None = None
+    regrets: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class Correlation:
         seed: Of the sample and the resamples.
         truth: (networks,) the metric.
         rows: The scores, of greatest tau first.
+        random: (budgets, trained) regrets of training random networks; None if they were not asked for.
     """
 
     space: str
@@ -145,6 +149,12 @@ class Correlation:
     seed: int
     truth: Floats
     rows: tuple[Row, ...]
+    random: Floats | None = None
+
+
+def baselines_of(space: Space) -> tuple[str, ...]:
+    """Figures that stand beside the scores of a space: whatever is worth computing beats them."""
+    return (*BASELINES, *SMALL_BASELINES) if space.name == "munas" else BASELINES
 
 
 def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wanted: None) -> Correlation:
@@ -177,22 +187,27 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
         )
     asked_for = _asked_for(setup)
     objectives = asked_for | _beside(setup, asked_for, direction)
-    columns = raw_scores(setup, list(objectives.values()), genotypes, on_scored)
-    whole = setup.space.size == len(truth)
+    limits = {limited.figure: setup.objective(limited.figure) for limited in (asked.by, asked.budgets) if limited}
+    columns = raw_scores(setup, [*objectives.values(), *limits.values()], genotypes, on_scored)
+    figures = {figure: _evaluated(setup, objective, columns)[0] for figure, objective in limits.items()}
+    whole, seed = setup.space.size == len(truth), setup.config.seed
     merits = truth if direction == "max" else -truth
+    baselines = baselines_of(setup.space)
     rows = []
     for text, objective in objectives.items():
         values, ranking, reason, seconds = _evaluated(setup, objective, columns)
         rows.append(
             Row(
                 text,
-                "baseline" if objective.text in BASELINES else "score",
+                "baseline" if objective.text in baselines else "score",
                 objective.direction,
-                _measured(ranking, merits, k, asked, setup.config.seed, whole),
+                _measured(ranking, merits, k, asked, seed, whole),
                 int(np.isnan(values).sum()),
                 reason,
                 seconds,
                 values,
+                _banded(ranking, merits, figures, asked, seed, whole),
+                _regrets(ranking, merits, figures, asked, seed),
             )
         )
     mine = [row for row in rows if row.name in asked_for]
@@ -208,9 +223,10 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
         len(setup.table),
         missing,
         whole,
-        setup.config.seed,
+        seed,
         truth,
         tuple(rows),
+        _regrets(None, merits, figures, asked, seed),
     )
 
 
@@ -221,10 +237,14 @@ def _asked_for(setup: Setup) -> dict[str, Objective]:
 
 
 def _beside(setup: Setup, asked_for: dict[str, Objective], direction: str) -> dict[str, Objective]:
-    """The baselines that were not asked for."""
+    """The baselines that were not asked for: larger ones are taken for better networks, or for dearer ones."""
     known = {objective.text for objective in asked_for.values()}
-    texts = [name if direction == "max" else f"{name}:min" for name in BASELINES if name not in known]
-    return {text: setup.objective(text) for text in texts}
+    beside = {}
+    for name in baselines_of(setup.space):
+        text = name if setup.objective(name).direction == direction else f"{name}:{direction}"
+        if name not in known:
+            beside[text] = setup.objective(text)
+    return beside
 
 
 def _evaluated(
@@ -261,3 +281,25 @@ def _measured(ranking: Floats, truth: Floats, k: int, asked: Asked, seed: int, w
     if asked.resamples and not whole and not math.isnan(values["tau"]):
         intervals = agreement_intervals(ranking, truth, k, level=asked.level, resamples=asked.resamples, seed=seed)
     return {name: Estimate(values[name], intervals.get(name)) for name in MEASURES}
+
+
+def _banded(
+    ranking: Floats, merits: Floats, figures: dict[str, Floats], asked: Asked, seed: int, whole: bool
+) -> Banded | None:
+    if asked.by is None:
+        return None
+    resamples = 0 if whole else asked.resamples
+    figure = figures[asked.by.figure]
+    return ranked_in_bands(ranking, merits, figure, asked.by, level=asked.level, resamples=resamples, seed=seed)
+
+
+def _regrets(
+    ranking: Floats | None, merits: Floats, figures: dict[str, Floats], asked: Asked, seed: int
+) -> Floats | None:
+    """Of a ranking, or of none: of random networks."""
+    if asked.budgets is None:
+        return None
+    figure, numbers = figures[asked.budgets.figure], asked.budgets.numbers
+    if ranking is None:
+        return regrets_of_random(merits, figure, numbers, asked.trained, seed)
+    return mean_regrets(ranking, merits, figure, numbers, asked.trained, seed)

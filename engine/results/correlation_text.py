@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 
-from engine.results.correlate import MEASURES, Correlation, Estimate, Row
-from engine.results.tabular import aligned, as_csv, as_latex, escaped, json_number
+from engine.results.correlate import MEASURES, Correlation, Row
+from engine.results.limits_text import flat, flat_titles, named, sections, shown, three, tree
+from engine.results.tabular import aligned, as_csv, as_latex, escaped
 
 __all__ = ["format_correlation"]
 
@@ -25,18 +25,22 @@ def _table(found: Correlation) -> str:
     cells = [["score", "", *_titles(found), "failed", "s/network"]]
     for row in found.rows:
         beside = "baseline" if row.kind == "baseline" else ""
-        measures = [_cell(row.measures[name]) for name in MEASURES]
+        measures = [shown(row.measures[name]) for name in MEASURES]
         cells.append([row.name, beside, *measures, f"{row.failed:,}", f"{row.seconds:.2g}"])
-    return "\n".join([_heading(found), "", *aligned(cells, left=2), "", *_notes(found)])
+    lines = [_heading(found), "", *aligned(cells, left=2)]
+    for title, more in sections(found):
+        lines += ["", title, "", *aligned(more)]
+    return "\n".join([*lines, "", *_notes(found)])
 
 
 def _csv(found: Correlation) -> str:
     parts = [f"{name}{part}" for name in MEASURES for part in ("", "_low", "_high")]
-    rows: list[list[object]] = [["score", "kind", "direction", *parts, "networks", "failed", "seconds_per_network"]]
+    titles = ["score", "kind", "direction", *parts, "networks", "failed", "seconds_per_network"]
+    rows: list[list[object]] = [[*titles, *flat_titles(found)]]
     for row in found.rows:
-        numbers = [number for name in MEASURES for number in _three(row.measures[name])]
+        numbers = [number for name in MEASURES for number in three(row.measures[name])]
         counts = [len(found.truth), row.failed, f"{row.seconds:.6g}"]
-        rows.append([row.name, row.kind, row.direction, *numbers, *counts])
+        rows.append([row.name, row.kind, row.direction, *numbers, *counts, *flat(row.banded, row.regrets)])
     return as_csv(rows)
 
 
@@ -53,18 +57,17 @@ def _json(found: Correlation) -> str:
             "k": found.k,
             "level": found.asked.level,
             "resamples": found.asked.resamples,
+            **({} if found.random is None else {"random": tree(found, None, found.random)}),
             "scores": [
                 {
                     "name": row.name,
                     "kind": row.kind,
                     "direction": row.direction,
-                    **{
-                        name: dict(zip(("value", "low", "high"), _three(row.measures[name]), strict=True))
-                        for name in MEASURES
-                    },
+                    **{name: named(row.measures[name]) for name in MEASURES},
                     "failed": row.failed,
                     "reason": row.reason,
                     "seconds_per_network": row.seconds,
+                    **tree(found, row.banded, row.regrets),
                 }
                 for row in found.rows
             ],
@@ -78,10 +81,14 @@ def _latex(found: Correlation) -> str:
     cells = [titles]
     for row in found.rows:
         beside = r" \emph{(baseline)}" if row.kind == "baseline" else ""
-        measures = [_cell(row.measures[name]).replace("-", "$-$") for name in MEASURES]
+        measures = [shown(row.measures[name]).replace("-", "$-$") for name in MEASURES]
         cells.append([escaped(row.name) + beside, *measures])
     comments = [f"% {line}" for line in (_heading(found), *_notes(found))]
-    return "\n".join([*comments, *as_latex(cells)])
+    lines = [*comments, *as_latex(cells)]
+    for title, more in sections(found):
+        rows = [[escaped(cell).replace("-", "$-$") for cell in line] for line in more]
+        lines += [f"% {title}", *as_latex(rows)]
+    return "\n".join(lines)
 
 
 def _titles(found: Correlation) -> list[str]:
@@ -117,18 +124,3 @@ def _notes(found: Correlation) -> list[str]:
 def _failure(row: Row, networks: int) -> str:
     reason = (row.reason or "").removeprefix(f"{row.name}: ")
     return f"{row.name}: failed for {row.failed:,} of {networks:,}, ranked last; the first: {reason}"
-
-
-def _cell(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "all equal"
-    if estimate.interval is None:
-        return f"{estimate.value:.3f}"
-    low, high = estimate.interval
-    return f"{estimate.value:.3f} [{low:.2f}, {high:.2f}]"
-
-
-def _three(estimate: Estimate) -> list[float | None]:
-    """Value and interval; None where there is none."""
-    ends = estimate.interval or (math.nan, math.nan)
-    return [json_number(number) for number in (estimate.value, *ends)]
