@@ -29,6 +29,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole, metavar="N", help="fresh weights of this seed (default: trained ones if any, else 0)"
     )
+    parser.add_argument(
+        "--data", metavar="SOURCE", help="images that tflite takes its ranges from, see `engine list data`"
+    )
     add_problem(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -40,11 +43,11 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.export.writing import export, format_exports, format_for
 
     flags = given(options)
-    for name in ("objectives", "seed", "out"):  # they mean the export's own here
+    for name in ("objectives", "seed", "out", "data"):  # they mean the export's own here
         flags.pop(name, None)
     kind = format_for(options.format, options.out)
     config = load_config(None, {"target": "none", **flags})
     wanted = Wanted(options.architecture, options.pick, options.top, options.objectives or (), options.seed)
     return format_exports(
-        export(subjects(wanted, config, flags), kind, options.out, force=options.force), options.json
+        export(subjects(wanted, config, flags), kind, options.out, options.data, options.force), options.json
     )

@@ -73,7 +73,7 @@ def picked(
     setup: Setup,
     texts: Sequence[str] = (),
     top: int | None = None,
-    objectives: Sequence[Objective] | None = None,
+    over: Sequence[Objective] | Front | None = None,
 ) -> list[Record]:
     """The records that somebody names, each once, in the order they are named.
 
@@ -82,7 +82,7 @@ def picked(
         setup: Of their run, `refer`red to its reference sample.
         texts: Each "knee", "best" or a record's number.
         top: Also so many spread along the front.
-        objectives: Of the front; the run's default ones if not given.
+        over: The front, or its objectives; the run's default ones if not given.
 
     Raises:
         UsageError: Nothing is named, or something that is no feasible record.
@@ -90,7 +90,8 @@ def picked(
     """
     if not texts and top is None:
         raise UsageError("no candidate is picked; expected knee, best, a record's number, or how many of the front")
-    front: Front | None = None
+    front = over if isinstance(over, Front) else None
+    objectives = None if isinstance(over, Front) else over
     found: list[Record] = []
     for text in texts:
         if text == "best":

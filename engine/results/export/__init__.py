@@ -27,7 +27,7 @@ class Made:
     """
 
     files: Mapping[str, bytes]
-    checks: Mapping[str, float | str | bool]
+    checks: Mapping[str, object]
     said: str
 
 
@@ -55,6 +55,7 @@ class Format:
 FORMATS = {
     "torch": Format((".pt", ".py"), "engine.results.export.as_torch:make"),
     "onnx": Format((".onnx",), "engine.results.export.as_onnx:make"),
+    "tflite": Format((".tflite",), "engine.results.export.as_tflite:make", images=True),
     "json": Format((".json",), "engine.results.export.as_json:make"),
 }
 """Name and what it is."""

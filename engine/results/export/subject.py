@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.config import RunConfig
 from engine.records import Record
-from engine.results.front import parse_objectives
+from engine.results.front import front_in
 from engine.results.pick import picked
 from engine.results.scores import parse_architecture
 from engine.run_folder import RunFolder
 from engine.setup import Setup
-from engine.training.store import trained_folder, trained_store, weights_of
+from engine.training.measured import MEASURED
+from engine.training.store import has_trainings, trained_store, weights_of
 from spaces.errors import UsageError
 from spaces.network import Network
 from spaces.space import Genotype
@@ -151,10 +152,10 @@ def _of_no_run(wanted: Wanted, config: RunConfig) -> Subject:
 
 def _of_run(wanted: Wanted) -> list[Subject]:
     folder = RunFolder.read(Path(wanted.architecture))
-    setup = Setup(folder.config)
+    setup = Setup(folder.config, own_scores=MEASURED)
     setup.refer(folder.reference)
-    objectives = parse_objectives(setup, wanted.objectives) if wanted.objectives else None
-    records = picked(folder.records(), setup, wanted.picks, wanted.top, objectives)
+    front = front_in(folder, setup, wanted.objectives)[1] if wanted.objectives else None
+    records = picked(folder.records(), setup, wanted.picks, wanted.top, front)
     trained = _trainings(folder.path) if wanted.seed is None else {}
     return [_of_record(record, folder, setup, trained.get(record.number), wanted.seed or 0) for record in records]
 
@@ -175,7 +176,7 @@ def _of_record(record: Record, folder: RunFolder, setup: Setup, training: Traini
 
 def _trainings(run: Path) -> dict[int, Training]:
     """The newest finished training of every candidate that has one, by the candidate's number."""
-    if not trained_folder(run).is_dir():
+    if not has_trainings(run):
         return {}
     return {
         record.parent: Training(record.scores, weights_of(run, record.number))

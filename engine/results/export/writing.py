@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.results.export import FORMATS, Format, Made
 from engine.results.export.subject import Subject
-from engine.results.tabular import aligned, json_number
+from engine.results.tabular import aligned
 from spaces.errors import RunError, UsageError
 
 __all__ = ["Exported", "export", "format_exports", "format_for"]
@@ -55,7 +55,7 @@ def export(
         found: The networks.
         kind: One of `FORMATS`.
         out: Folder, made if it is not there, or, of one network, a file with one of the format's endings.
-        data: Images that the format needs; one of `fitness.data.SOURCES`.
+        data: One of `fitness.data.SOURCES`, for a format that needs images.
         force: Whether files that are there are written anew.
 
     Raises:
@@ -91,10 +91,7 @@ def format_exports(done: Sequence[Exported], as_json: bool) -> str:
                 "format": each.kind,
                 "weights": each.subject.weights,
                 "files": [{"path": str(path), "bytes": size} for path, size in each.files.items()],
-                "checks": {
-                    name: json_number(value) if isinstance(value, float) else value
-                    for name, value in each.made.checks.items()
-                },
+                "checks": dict(each.made.checks),
             }
             for each in done
         ]
