@@ -76,8 +76,8 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 def table_of(options: argparse.Namespace, space: str) -> Path | None:
-    """The table of a space, if it was given."""
-    path: Path | None = {TSS: options.tss, SSS: options.sss}[space]
+    """The table of a space, if one was given; munas has one in the package."""
+    path: Path | None = {TSS: options.tss, SSS: options.sss}.get(space)
     return path
 
 

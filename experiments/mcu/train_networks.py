@@ -4,8 +4,8 @@
 
 216 random networks, 72 of each of three bands of flash (2 to 8, 8 to 32, 32 to 128 kB), and 108 evolved ones, 36 of
 each band, a third each from searches for trace, for params + macs and for log_capacity. 50 thousand to 5 million
-macs. Networks that squeeze the image through fewer numbers than half the classes are left in: whether to reject them
-is one of the questions. 40 networks are trained again from another seed and 15 for four times the epochs.
+macs. Networks that squeeze the image through fewer numbers than half the classes are left in: whether to reject
+them is one of the questions. 40 networks are trained again from another seed and 15 for four times the epochs.
 
 Every training is one line of OUT/trained.jsonl, in the order of finishing; interrupted, the same command goes on.
 """
@@ -160,7 +160,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="CIFAR-10: cifar10:DIR, or folder:FILE.zip")
     parser.add_argument("--workers", type=int, default=2, help="processes that train")
-    parser.add_argument("--out", type=Path, default=Path("runs/experiments/mcu"), help="where trained.jsonl is kept")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/experiments/mcu"), help="where trained.jsonl is kept"
+    )
     parser.add_argument("--limit", type=int, help="the first N trainings only")
     options = parser.parse_args()
     # Freed memory is kept by the process: a fifth of the time otherwise goes into getting it back.
