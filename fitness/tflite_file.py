@@ -15,7 +15,7 @@ from fitness.deploy import RuntimeOp, runtime_ops
 from fitness.quantised import LOWEST, QuantisedKernel, QuantisedNetwork, Scheme
 from fitness.tflite_schema import CODES, INT8, INT32, OPTIONS, RELU, SAME, VALID, Fields, Table, file_bytes
 from spaces.errors import UsageError
-from spaces.layers import Conv, Dense, Op, Pool, Shift
+from spaces.layers import Conv, Pool, Shift
 
 __all__ = ["write_tflite"]
 
@@ -181,15 +181,10 @@ def _written(
                     f"{named.token} on a map {source.shape}; averages that leave out a border need TensorFlow's "
                     "SAME padding, which puts no more before a map than after it"
                 )
-            return (
-                [],
-                "Pool2DOptions",
-                _sliding(op, named)
-                | {
-                    "filter_width": named.kernel[1],
-                    "filter_height": named.kernel[0],
-                },
-            )
+            window: Fields = {"filter_width": named.kernel[1], "filter_height": named.kernel[0]}
+            if op.shape != quantised.kernel.shape:  # its strides come after it
+                named = Pool(named.kind, named.kernel, (1, 1), named.padding)
+            return [], "Pool2DOptions", _sliding(op, named) | window
         case "PAD" | "PADV2":
             before = named.padding if isinstance(named, Conv | Pool) else (0, 0)
             after = [
@@ -249,17 +244,13 @@ def _weights(quantised: QuantisedKernel) -> NDArray[np.int8]:
 def _parameters(
     file: _Tensors, weights: NDArray[np.int8], axis: int, quantised: QuantisedKernel, scheme: Scheme
 ) -> list[int]:
-    """Add weights, one scale per place along `axis`, and the biases of a layer that has any."""
+    """Add weights, one scale per place along `axis`, and biases, zeros too: LiteRT runs no CONV_2D without."""
     assert quantised.scales is not None
-    numbers = [file.constant(weights, _quantization(quantised.scales, axis=axis))]
-    if _biased(quantised.kernel.op, quantised.kernel.norms):
-        assert quantised.biases is not None
-        numbers.append(file.constant(quantised.biases, _quantization(scheme.scale * quantised.scales)))
-    return numbers
-
-
-def _biased(op: Op, norms: int) -> bool:
-    return norms > 0 or (isinstance(op, Conv | Dense) and op.bias)
+    assert quantised.biases is not None
+    return [
+        file.constant(weights, _quantization(quantised.scales, axis=axis)),
+        file.constant(quantised.biases, _quantization(scheme.scale * quantised.scales)),
+    ]
 
 
 def _quantization(scales: NDArray[np.float64], zero_point: int = 0, axis: int = 0) -> Table:

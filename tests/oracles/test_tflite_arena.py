@@ -89,6 +89,8 @@ def test_the_interpreter_takes_little_less_than_the_model_says(measured: list[Me
         assert 0 <= arena_overhead_bytes(each.network) - each.arena.tail <= 32
 
 
-def test_the_file_is_within_half_a_percent_of_the_model(measured: list[Measured]) -> None:
+def test_the_file_is_within_one_percent_of_the_model(measured: list[Measured]) -> None:
     for each in measured:
-        assert tflite_file_bytes(each.network) == pytest.approx(each.file_bytes, rel=0.005)
+        modelled = tflite_file_bytes(each.network)
+        assert modelled == pytest.approx(each.file_bytes, rel=0.01)
+        assert modelled == pytest.approx(each.file_bytes, abs=200)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fitness import figures, tflite_schema
-from fitness.deploy import arena_tensors
+from fitness.deploy import arena_tensors, fused
 from fitness.quantised import QuantisedNetwork
 from fitness.quantising.run import run_stored
 from fitness.tflite_file import write_tflite
@@ -131,19 +131,21 @@ def _small(name: str, seed: int) -> Network:
 
 @pytest.mark.parametrize("name", ["munas", "munas-mlp"])
 def test_whole_networks_compute_the_same(name: str) -> None:
-    for seed in range(6):
+    for seed in range(4):
         _agrees(_small(name, seed), seed)
 
 
 @pytest.mark.slow
 def test_many_networks_compute_the_same() -> None:
-    for seed in range(6, 60):
+    for seed in range(4, 60):
         _agrees(_small("munas", seed), seed)
 
 
-def test_litert_computes_the_same() -> None:
+def test_litert_computes_the_same_up_to_rounding() -> None:
+    """Its kernels round once where the reference kernels of microcontrollers round twice."""
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
-    for network in (*EACH.values(), *(_small("munas", seed) for seed in range(4))):
+    whole = [_small("munas", seed) for seed in range(4)]
+    for alone, network in (*((True, each) for each in EACH.values()), *((False, each) for each in whole)):
         net = random_quantised(network)
         interpreter = litert.Interpreter(
             model_content=write_tflite(net),
@@ -158,7 +160,8 @@ def test_litert_computes_the_same() -> None:
             return np.array(interpreter.get_tensor(result["index"]))  # noqa: B023
 
         images = _images(net)
-        np.testing.assert_array_equal(_outputs(run, images), _outputs(_in_micro(net), images))
+        theirs, micro = _outputs(run, images), _outputs(_in_micro(net), images)
+        np.testing.assert_allclose(theirs.astype(int), micro.astype(int), rtol=0, atol=0 if alone else 2)
 
 
 # --- the file itself --------------------------------------------------------------------------------
@@ -219,7 +222,10 @@ def test_weights_and_biases_take_exactly_the_flash_of_the_figure(network: Networ
         if model.operatorCodes[operator.opcodeIndex].builtinCode in with_weights
         for number in operator.inputs[1:]
     )
-    assert held == figures.flash_bytes(network)
+    unbiased = [
+        kernel.shape[0] for kernel in fused(network) if not getattr(kernel.op, "bias", True) and not kernel.norms
+    ]
+    assert held == figures.flash_bytes(network) + 4 * sum(unbiased)  # zeros, for who cannot do without
 
 
 def test_data_lie_at_multiples_of_16() -> None:
