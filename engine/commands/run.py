@@ -47,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--open", type=whole, metavar="N", help="asks kept open, part of the run's identity (default: 8)"
     )
-    parser.add_argument("--population", type=whole, metavar="N", help="of aging and nsga2 (default: 100)")
+    parser.add_argument("--population", type=whole, metavar="N", help="of aging (default: 100) or nsga2 (50)")
     parser.add_argument("--tournament", type=whole, metavar="N", help="of aging (default: 25)")
     parser.add_argument("--rank", metavar="EXPR", help="scores by which area picks its start (default: naswot)")
     parser.add_argument("--seed", type=whole, metavar="N", help="of every random choice (default: 0)")

@@ -8,6 +8,10 @@ Differs from the paper: several children may be under way at once, and one told 
 counts in the next. Candidates that break a bound, fail or have no finite merit are neither parents nor counted, so
 a generation lasts until there are as many good children as parents. A child mixes the choices of two parents in
 nine cases of ten, is mutated, and is drawn anew if its genotype was asked before.
+
+Measured on munas under mcu-256k, trace, flash and RAM, 2,000 records, mean of 3 seeds: the front covers .353 of the
+box between (0, 262,144, 65,536) and (4e7, 0, 0) with 50 parents, .301 with 100; with 100 and crossover in 6, 3 and 0
+cases of ten .276, .266 and .233. Aging's random directions cover .329 with 100, random search .200.
 """
 
 from __future__ import annotations
@@ -46,12 +50,13 @@ class NonDominatedSorting:
         objectives: Any number; with one, fronts are the levels of equal merit: the best of parents and children
             live on.
         seed: Of the run.
-        population: Number of parents, and of good children in a generation; at least four.
+        population: Number of parents, and of good children in a generation; at least four. The paper's 100 are for
+            25,000 evaluations.
     """
 
     max_objectives: ClassVar[int | None] = None
 
-    def __init__(self, space: Space, objectives: Objectives, seed: int, population: int = 100) -> None:
+    def __init__(self, space: Space, objectives: Objectives, seed: int, population: int = 50) -> None:
         check_count("population", population, least=_FIELD)
         self._space, self._objectives, self._seed = space, objectives, seed
         self._size = population
