@@ -18,9 +18,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--most",
         type=whole,
-        default=2000,
+        default=1000,
         metavar="N",
-        help="show that many records, the front first (default: 2000; browsers slow down with more)",
+        help="show that many records, the front first (default: 1000; more slow the browser down)",
     )
     parser.add_argument(
         "--export", metavar="FILE", help="write the study as a journal file of Optuna instead of showing it"
