@@ -106,6 +106,7 @@ def search(
     bounds: Iterable[str] = (),
     target: str = "default",
     table: str | Path | Iterable[str | Path] = (),
+    within_table: bool = False,
     budget: int = 1000,
     simulated_seconds: float | None = None,
     cost: str | None = None,
@@ -135,6 +136,7 @@ def search(
         bounds: Such as "peak_ram_bytes<=65536".
         target: Microcontroller that bounds the search, "none", or "default": mcu-256k for munas.
         table: Benchmark table that "table:COLUMN" reads, or several; the imported one of the space if not given.
+        within_table: Whether only networks of the table are searched.
         budget: Number of records, those of every status counted.
         simulated_seconds: Ends the search when training what was looked up would have taken that long.
         cost: Column of the table with those seconds; that of the looked-up accuracy if not given.
@@ -174,6 +176,7 @@ def search(
         bounds=bounds,  # type: ignore[arg-type]
         target=target,
         table=tuple(str(Path(each).resolve()) for each in tables),
+        within_table=within_table,
         budget=budget,
         simulated_seconds=simulated_seconds,
         cost=cost,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.api import reopen
+from engine.api import reopen, search
 from engine.strategies import STRATEGIES
 from fitness import figures
 from fitness.benchmarks import SHIPPED, shipped_table
@@ -105,6 +105,17 @@ def test_a_table_is_searched_to_its_end_and_known_again(
     _, setup = reopen(Path("found"))
     assert setup.config.table == (str(path),)
     assert setup.space.size == 20
+
+
+def test_a_space_of_ones_own_is_cut_down_to_a_table(own: tuple[Path, list[str]]) -> None:
+    class Mine(MunasSpace):
+        name = "mine"
+
+    path, texts = own
+    found = search(Mine(), "random", "params", table=path, within_table=True, target="none", budget=50)
+    assert len(found.records) == 20
+    listed = [MunasSpace().parse(text) for text in texts]
+    assert all(record.genotype in listed for record in found.records)
 
 
 def test_a_table_of_another_space_is_refused(engine: Any, own: tuple[Path, list[str]]) -> None:
