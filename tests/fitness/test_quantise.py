@@ -107,7 +107,7 @@ def test_networks_of_other_spaces_keep_their_outputs(space: str) -> None:
 @pytest.mark.parametrize("space", list(SPACES))
 def test_kernels_share_out_all_nodes_but_flattening(space: str) -> None:
     made = SPACES.create(space, short(space))
-    for seed in range(3):
+    for seed in range(2):
         network = made.decode(made.sample(Random(seed)))
         shared_out = nodes_of(network)
         flattened = [node for node, op in enumerate(network.ops) if isinstance(op, Flatten)]
@@ -238,9 +238,9 @@ def test_a_trained_network_loses_little_accuracy() -> None:
     network = next(
         net
         for net in (space.decode(space.sample(rng)) for _ in range(1000))
-        if 5e5 < macs(net) < 1e6 and any(isinstance(op, Add) for op in net.ops)
+        if 2e5 < macs(net) < 4e5 and any(isinstance(op, Add) for op in net.ops)
     )
-    training = Training(network, Splits(train, test, test, PLAIN, 10, "small"), Recipe(epochs=8, batch=50))
+    training = Training(network, Splits(train, test, test, PLAIN, 10, "small"), Recipe(epochs=5, batch=50))
     while not training.done:
         training.run_epoch()
     net = quantise(training.module, PLAIN(torch.from_numpy(train.pixels[:300])))
