@@ -56,10 +56,20 @@ class Bound:
 
 @dataclass(frozen=True)
 class Objectives:
-    """All objectives and bounds of a run."""
+    """All objectives and bounds of a run.
+
+    Raises:
+        UsageError: An objective is given twice.
+    """
 
     objectives: tuple[Objective, ...]
     bounds: tuple[Bound, ...] = ()
+
+    def __post_init__(self) -> None:
+        texts = [objective.text for objective in self.objectives]
+        for text in texts:
+            if texts.count(text) > 1:
+                raise UsageError(f"objective {text!r} is given twice; expected it once, with one direction")
 
     def upper_limit(self, objective: Objective) -> float | None:
         """The lowest upper bound on the score that an objective is; None for a combination, or without a bound."""

@@ -9,9 +9,9 @@ counts in the next. Candidates that break a bound, fail or have no finite merit 
 a generation lasts until there are as many good children as parents. A child mixes the choices of two parents in
 nine cases of ten, is mutated, and is drawn anew if its genotype was asked before.
 
-Measured on munas under mcu-256k, trace, flash and RAM, 2,000 records, mean of 3 seeds: the front covers .353 of the
-box between (0, 262,144, 65,536) and (4e7, 0, 0) with 50 parents, .301 with 100; with 100 and crossover in 6, 3 and 0
-cases of ten .276, .266 and .233. Aging's random directions cover .329 with 100, random search .200.
+Measured on munas under mcu-256k, trace, flash and RAM, 2,000 records, mean of 3 seeds: the front covers .353 of
+the box between (0, 262,144, 65,536) and (4e7, 0, 0) with 50 parents, .301 with 100; with 100 and crossover in 6, 3
+and 0 cases of ten .276, .266 and .233. Aging's random directions cover .329 with 100, random search .200.
 """
 
 from __future__ import annotations

@@ -181,6 +181,13 @@ def test_two_objectives_are_too_many_for_local_search(engine: Any, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("again", ["trace", "trace:min"])
+def test_the_same_objective_twice_is_refused(again: str, engine: Any, tmp_path: Path) -> None:
+    answer = engine("run", "--strategy=nsga2", "--objective=trace", f"--objective={again}")
+    assert answer.complaint == "objective 'trace' is given twice; expected it once, with one direction"
+    assert not list(tmp_path.iterdir())
+
+
 # --- config files -------------------------------------------------------------------------------------
 
 
