@@ -17,8 +17,8 @@ from spaces import SPACES
 
 pytest.importorskip("flatbuffers", reason="the extra tflite is not installed")
 
-ARCHITECTURE = "16:16:16:16:16"
-PROBLEM = ("--space=nats-sss", "--input-shape=16x16x1")
+ARCHITECTURE = "8:8:8:8:8"
+PROBLEM = ("--space=nats-sss", "--input-shape=8x8x1")
 EXPORT = ("export", ARCHITECTURE, *PROBLEM, "--seed=2")
 RUNTIMES = {"LiteRT": "ai_edge_litert", "TFLite Micro": "tflite_micro"}
 
@@ -33,9 +33,9 @@ def test_the_interpreters_give_real_images_the_classes_of_the_float_network(engi
     assert entry["files"] == [{"path": "net.tflite", "bytes": len(content)}]
     assert content[4:8] == b"TFL3"
     assert set(checks["same_class_pct"]) == {"int8", *(name for name, of in RUNTIMES.items() if installed(of))}
-    space: Any = SPACES.create("nats-sss", {}, {"input_shape": (16, 16, 1), "num_classes": 10})
+    space: Any = SPACES.create("nats-sss", {}, {"input_shape": (8, 8, 1), "num_classes": 10})
     module = lower_seeded(space.decode(space.parse(ARCHITECTURE)), 2).eval()
-    splits = load_splits("digits", (1, 16, 16))
+    splits = load_splits("digits", (1, 8, 8))
     images = splits.normalisation(torch.from_numpy(splits.test.pixels[:200]))
     with torch.no_grad():
         classes = module(images).argmax(1).numpy()

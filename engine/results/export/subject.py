@@ -62,7 +62,6 @@ class Subject:
         name: Of its files, without an ending; a valid name in Python.
         title: What it is, for people.
         config: Of its space.
-        space: Name of its space.
         genotype: What makes it.
         network: The layers.
         scores: Recorded by its run and its training.
