@@ -17,6 +17,7 @@ from fitness.benchmarks import SHIPPED, shipped_table
 from fitness.table import Table
 from spaces import SPACES
 from spaces.munas import MunasSpace
+from spaces.nds import NdsDarts
 from spaces.registry import takes
 from spaces.space import Genotype, Space
 from tests.small import relaxes
@@ -176,3 +177,20 @@ def test_shipped_tables_are_listed(engine: Any) -> None:
     (row,) = (row for row in rows if row["space"] == "munas")
     assert row["about"] == f"built in: {SHIPPED['munas']}"
     assert row["architectures"] > 30
+
+
+def test_large_networks_are_compared_without_building_those_of_the_table(engine: Any, tmp_path: Path) -> None:
+    space, path, rng = NdsDarts(depth=4), tmp_path / "nds.csv", Random(1)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "arch_str", "test_pct"])
+        writer.writerows([index, space.describe(space.sample(rng)), 80 + index] for index in range(12))
+    answer = engine(
+        *("compare", "--space=nds-darts(depth=4)", f"--table={path}", "--metric=test_pct", "--strategies=random"),
+        *("--fitness=table:test_pct", "--runs=1", "--budget=30", "--quiet", "--json"),
+    )
+    (found,) = json.loads(answer.out)["spaces"]
+    assert found["networks_of_the_table"] == 12
+    assert [item["name"] for item in found["references"]] == ["optimum", "random architecture"]
+    (run,) = found["methods"][0]["runs"]
+    assert (run["records"], run["values"]["test_pct"]) == (12, 91)
