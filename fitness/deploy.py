@@ -3,6 +3,10 @@
 Fusing: batch norm folds into the convolution or dense layer before it, a ReLU that directly follows an
 operation belongs to it unless that only moves numbers, flattening only renames a tensor. Knows shapes and
 lifetimes, not weights.
+
+The arena was measured in TensorFlow Lite Micro's interpreter on 200 random `munas` networks of six input shapes and
+60 of all spaces: its tensors took exactly the bytes planned here in all 260 (`tests/oracles/test_tflite_arena.py`).
+Kernels made for a processor, such as CMSIS-NN's, may ask for scratch buffers on top.
 """
 
 from __future__ import annotations
