@@ -137,7 +137,8 @@ def serve_study(port: int, name: str, store: RecordStore, setup: Setup, front: F
         raise RunError(
             f"cannot use port {port} of {_HOST}: {error.strerror or error}; choose another with --port"
         ) from error
-    with server:
+    with server, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Optuna has to say of importances that the page asks for
         tell(f"http://{_HOST}:{server.server_port}/ shows {len(numbers):,} of {len(store):,} records; Ctrl-C ends")
         try:
             server.serve_forever()

@@ -56,6 +56,11 @@ class Axis(NamedTuple):
     logarithmic: bool
     limits: tuple[Limit, ...]
 
+    @property
+    def in_thousands(self) -> bool:
+        """Whether its numbers are told as 5k and 2M; else half a percent would be 5m."""
+        return max(abs(self.low), abs(self.high)) >= 1000
+
     def place(self, value: float) -> float:
         """Where a value lies, 0 at the lower end and 1 at the upper."""
         low, high, value = map(self._scaled, (self.low, self.high, value))
@@ -195,7 +200,8 @@ def _dress(axes: Axes, axis: Axis, across: bool) -> None:
     (axes.set_xlim if across else axes.set_ylim)(axis.low, axis.high)
     beyond = "".join(f"\nlimit not in sight: {limit.text}" for limit in axis.limits if not limit.inside)
     (axes.set_xlabel if across else axes.set_ylabel)(axis.label + beyond)
-    (axes.xaxis if across else axes.yaxis).set_major_formatter(EngFormatter())
+    if axis.in_thousands:
+        (axes.xaxis if across else axes.yaxis).set_major_formatter(EngFormatter())
     for limit in axis.limits:
         if limit.inside:
             draw = axes.axvline if across else axes.axhline

@@ -142,6 +142,7 @@ def test_names_cannot_become_markup() -> None:
             objectives=("trace", 'table:a"b:min'), bounds=("macs<=5",), seed=7, table=("/t<b>.csv", "/u v.csv")
         ),
         RunConfig(space="nats-tss(channels=3,cells=1)", population=50, simulated_seconds=120.5, rank="naswot"),
+        RunConfig(space="munas", table=("/m.csv",), within_table=True, fitness="table:accuracy"),
     ],
 )
 def test_what_makes_a_run_again_is_read_back_as_its_config(config: RunConfig, tmp_path: Path) -> None:

@@ -177,5 +177,10 @@ LEGEND = (
 def legend() -> Markup:
     """What the colours of boxes mean."""
     return tag(
-        "p", *(join(tag("span", class_=f"swatch {kind}"), f" {text} ") for kind, text in LEGEND), class_="legend"
+        "p",
+        *(
+            join(tag("span", tag("span", class_=f"swatch {kind}"), text, class_="entry"), " ")
+            for kind, text in LEGEND
+        ),
+        class_="legend",
     )

@@ -142,7 +142,14 @@ def _fronts(found: Gathered, bend: int | None) -> list[Markup]:
         return [*parts, tag("p", "One objective has one best network and no plot.")]
     pairs = [front_plot(found, across, up, bend) for up, across in combinations(range(len(objectives)), 2)]
     parts.append(tag("div", *pairs, class_="plots"))
-    parts += [tag("h2", "Trade-offs"), tag("p", "A line for each member; better is up.", class_="note")]
+    parts += [
+        tag("h2", "Trade-offs"),
+        tag(
+            "p",
+            "A line for each member; better is up. Axes over more than two decades are logarithmic.",
+            class_="note",
+        ),
+    ]
     return [*parts, parallel_plot(found, bend)]
 
 

@@ -159,7 +159,7 @@ def _ticks(axis: Axis) -> list[tuple[float, str]]:
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
     locator = LogLocator(numticks=_TICKS) if axis.logarithmic else MaxNLocator(_TICKS)
-    named = EngFormatter(sep="")
+    named = EngFormatter(sep="") if axis.in_thousands else "{:g}".format
     ticks = [float(tick) for tick in locator.tick_values(axis.low, axis.high)]
     return [(tick, named(tick)) for tick in ticks if axis.low <= tick <= axis.high]
 

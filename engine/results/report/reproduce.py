@@ -29,6 +29,9 @@ def command_of(config: RunConfig) -> str:
     for name, value in _given(config).items():
         if value != getattr(default, name):
             flag = f"--{_FLAGS.get(name, name).replace('_', '-')}"
+            if value is True:
+                words.append(flag)
+                continue
             for each in value if isinstance(value, tuple) else (value,):
                 words += [f"{flag}={each}"] if str(each).startswith("-") else [flag, str(each)]
     return shlex.join([*words, "--out", "again"])
