@@ -179,7 +179,9 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
         sources = (place[inputs[0]],) if len(inputs) == 1 else tuple([place[source] for source in inputs])
         same = False
         if kind is Conv or kind is Pool:
-            around, same = _border(op, kernels[inputs[0]].shape, shape)  # type: ignore[arg-type]
+            around = None
+            if op.padding != (0, 0) or (kind is Pool and op.rounding == "ceil"):  # type: ignore[union-attr]
+                around, same = _border(op, kernels[inputs[0]].shape, shape)  # type: ignore[arg-type]
             if kind is Pool:
                 code = "MAX_POOL_2D" if op.kind == "max" else "AVERAGE_POOL_2D"  # type: ignore[union-attr]
             else:
