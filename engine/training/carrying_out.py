@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from collections.abc import Generator, Sequence
+import shutil
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -143,8 +143,7 @@ def _side_by_side(
     missing: Sequence[Candidate], splits: Splits, workers: int, spectator: Spectator
 ) -> Generator[Candidate]:
     """Train in processes, which share the images through files."""
-    with tempfile.TemporaryDirectory() as name:
-        shared = _share(splits, Path(name))
+    with _sharing(splits, missing[0].folder.parent / "images") as shared:
         pool = processes(min(workers, len(missing)))
         futures = [pool.submit(_train, one, shared) for one in missing]
         try:
@@ -187,12 +186,20 @@ class _Shared(NamedTuple):
     source: str
 
 
-def _share(splits: Splits, folder: Path) -> _Shared:
-    for part in _PARTS:
-        images: LabelledImages = getattr(splits, part)
-        np.save(folder / f"{part}-pixels.npy", images.pixels)
-        np.save(folder / f"{part}-labels.npy", images.labels)
-    return _Shared(str(folder), splits.normalisation, splits.classes, splits.source)
+@contextmanager
+def _sharing(splits: Splits, folder: Path) -> Iterator[_Shared]:
+    """Files of the splits, as long as they are needed; what a killed process has left is written over."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in _PARTS:
+            images: LabelledImages = getattr(splits, part)
+            np.save(folder / f"{part}-pixels.npy", images.pixels)
+            np.save(folder / f"{part}-labels.npy", images.labels)
+        yield _Shared(str(folder), splits.normalisation, splits.classes, splits.source)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}; make room, or use 1 worker") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @cache

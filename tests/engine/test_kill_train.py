@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,18 @@ def results(run: Path) -> list[Any]:
     return found
 
 
+def after_some_epochs(trained: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until checkpoints have been written so often."""
+    seen: set[tuple[Path, int]] = {(path, path.stat().st_mtime_ns) for path in trained.glob("*/checkpoint.npz")}
+    wanted = len(seen) + count
+    while len(seen) < wanted:
+        assert process.poll() is None
+        for path in trained.glob("*/checkpoint.npz"):
+            with suppress(FileNotFoundError):
+                seen.add((path, path.stat().st_mtime_ns))
+        time.sleep(0.001)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_trainings_killed_again_and_again_come_to_the_same(
@@ -33,23 +46,17 @@ def test_trainings_killed_again_and_again_come_to_the_same(
 ) -> None:
     search = ["run", "--space=nats-tss(channels=8, cells=1)", "--input-shape=8x8x1", "--strategy=random"]
     search += ["--fitness=trace", "--target=none", "--budget=5", "--seed=1", "--quiet"]
-    ask = ["--data=digits", "--train-images=400", "--pick", "1", "2", "3", "--epochs=6", "--shift=1", "--quiet"]
+    ask = ["--data=digits", "--train-images=400", "--pick", "1", "2", "3", "--epochs=8", "--shift=1", "--quiet"]
     for name in ("whole", "victim"):
         assert engine(*search, f"--out={name}").code == 0
-    began = time.monotonic()
     assert spawn("train", "whole", *ask, f"--workers={workers}").wait() == 0
-    took, chance, kills = time.monotonic() - began, random.Random(workers), 0
-    while True:
+    chance = random.Random(workers)
+    for _ in range(4):
         process = spawn("train", "victim", *ask, f"--workers={workers}")
-        try:
-            process.wait(timeout=took * (0.2 + 0.5 * chance.random()) if kills < 6 else None)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        code = process.wait()
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        kills += 1
-    assert kills >= 2
+        after_some_epochs(tmp_path / "victim" / "trained", 1 + chance.randrange(3), process)
+        time.sleep(chance.random() * 0.02)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert spawn("train", "victim", *ask, f"--workers={workers}").wait() == 0
     assert results(tmp_path / "victim") == results(tmp_path / "whole")
     assert not list((tmp_path / "victim" / "trained").glob("of-*"))
