@@ -35,28 +35,21 @@ def join(*children: str) -> Markup:
     return Markup("".join(child if isinstance(child, Markup) else escape(child, quote=False) for child in children))
 
 
-def table(titles: list[str], rows: list[list[str]], numbers: list[int], left: int = 1, marks: str = "") -> Markup:
+def table(titles: list[str], rows: list[list[str]], numbers: list[int]) -> Markup:
     """A table that sorts by a click on a title.
 
     Args:
         titles: Of the columns.
-        rows: Cells, the first `left` of which begin in line, the others end in line.
+        rows: Cells, the first of which begins in line, the others end in line.
         numbers: Of the record that each row shows.
-        left: See `rows`.
-        marks: Class of the table.
     """
-    head = tag(
-        "tr", *(tag("th", title, scope="col", class_="t" if at < left else None) for at, title in enumerate(titles))
-    )
+    side = ["t", *[None] * (len(titles) - 1)]
+    head = [tag("th", title, scope="col", class_=kind) for title, kind in zip(titles, side, strict=True)]
     body = [
-        tag(
-            "tr",
-            *(tag("td", cell, class_="t" if at < left else None) for at, cell in enumerate(row)),
-            data_n=number,
-        )
+        tag("tr", *(tag("td", cell, class_=kind) for cell, kind in zip(row, side, strict=True)), data_n=number)
         for row, number in zip(rows, numbers, strict=True)
     ]
-    whole = tag("table", tag("thead", head), tag("tbody", *body), class_=f"sortable {marks}".strip())
+    whole = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body), class_="sortable")
     return tag("div", whole, class_="wide", tabindex="0")
 
 
