@@ -70,7 +70,6 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.output import tell
     from engine.run_folder import default_path
     from engine.setup import Setup
-    from engine.training.data import check
     from fitness.reference import SAMPLE
 
     config = load_config(options.config, given(options))
@@ -79,6 +78,8 @@ def call(options: argparse.Namespace) -> str:
     setup = Setup(config)
     plan = _training(options, config)
     if plan is not None:
+        from engine.training.data import check
+
         check(plan, setup.space)
     if setup.sampled and not options.quiet:
         tell(f"first {', '.join(setup.sampled)} of the {SAMPLE} reference networks of space {setup.space.name} ...")

@@ -1,1 +1,3 @@
 """Parts of post-training quantisation: ranges of activations, TensorFlow Lite's integer arithmetic."""
+
+__all__: list[str] = []
