@@ -17,7 +17,7 @@ from engine.records import Record
 from engine.run_folder import current_versions
 from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
-from spaces.errors import DamagedRun, MissingExtra, UsageError
+from spaces.errors import DamagedRun, MissingExtra, RunError, UsageError
 from spaces.network import Network
 from spaces.space import Genotype
 
@@ -140,7 +140,12 @@ def epochs_done(candidate: Candidate) -> list[list[float]]:
     from fitness.training.checkpoint import load_state
 
     path = candidate.folder / _CHECKPOINT
-    epochs: list[list[float]] = load_state(path)["training"]["epochs"] if path.exists() else []
+    try:
+        epochs: list[list[float]] = load_state(path)["training"]["epochs"]
+    except RunError:
+        if path.exists():
+            raise
+        return []  # not there yet, or gone because the training has just ended
     return epochs
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import BrokenExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from spaces.space import Space
 __all__ = ["train_picked"]
 
 _LOOK_SECONDS: Final = 0.5  # between two looks at what other processes have done
+_IMAGES: Final = "images"  # the folder that training processes share
 _PARTS: Final = ("train", "validation", "test")
 
 
@@ -70,6 +71,7 @@ def train_picked(
         with closing(made):
             return [known.get(_identity(pick, plan)) or _kept(store, run, next(made)) for pick in picks]
     finally:
+        shutil.rmtree(trained_folder(run, _IMAGES), ignore_errors=True)  # also what a killed process has left
         store.finish()
 
 
@@ -143,24 +145,24 @@ def _side_by_side(
     missing: Sequence[Candidate], splits: Splits, workers: int, spectator: Spectator
 ) -> Generator[Candidate]:
     """Train in processes, which share the images through files."""
-    with _sharing(splits, missing[0].folder.parent / "images") as shared:
-        pool = processes(min(workers, len(missing)))
-        futures = [pool.submit(_train, one, shared) for one in missing]
-        try:
-            told = dict.fromkeys((one.record.number for one in missing), 0)
-            for one, future in zip(missing, futures, strict=True):
-                while not future.done():
-                    wait([future], _LOOK_SECONDS)
-                    _tell(missing, told, spectator)
-                future.result()
-                yield one
-        except BrokenExecutor as error:
-            raise RunError(
-                "a process that trained died: killed, or out of memory; the same command goes on, perhaps with "
-                "fewer workers"
-            ) from error
-        finally:
-            pool.shutdown(wait=all(future.done() for future in futures))
+    shared = _share(splits, missing[0].folder.parent / _IMAGES)
+    pool = processes(min(workers, len(missing)))
+    futures = [pool.submit(_train, one, shared) for one in missing]
+    try:
+        told = dict.fromkeys((one.record.number for one in missing), 0)
+        for one, future in zip(missing, futures, strict=True):
+            while not future.done():
+                wait([future], _LOOK_SECONDS)
+                _tell(missing, told, spectator)
+            future.result()
+            yield one
+    except BrokenExecutor as error:
+        raise RunError(
+            "a process that trained died: killed, or out of memory; the same command goes on, perhaps with "
+            "fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=all(future.done() for future in futures))
 
 
 def _tell(missing: Sequence[Candidate], told: dict[int, int], spectator: Spectator) -> None:
@@ -186,20 +188,17 @@ class _Shared(NamedTuple):
     source: str
 
 
-@contextmanager
-def _sharing(splits: Splits, folder: Path) -> Iterator[_Shared]:
-    """Files of the splits, as long as they are needed; what a killed process has left is written over."""
+def _share(splits: Splits, folder: Path) -> _Shared:
+    """Files of the splits, to be removed by who knows when nobody needs them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for part in _PARTS:
             images: LabelledImages = getattr(splits, part)
             np.save(folder / f"{part}-pixels.npy", images.pixels)
             np.save(folder / f"{part}-labels.npy", images.labels)
-        yield _Shared(str(folder), splits.normalisation, splits.classes, splits.source)
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror or error}; make room, or use 1 worker") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return _Shared(str(folder), splits.normalisation, splits.classes, splits.source)
 
 
 @cache
