@@ -1,9 +1,10 @@
 """Post-training int8 quantisation of a float network, in TensorFlow Lite's scheme.
 
 Jacob et al., arXiv:1712.05877: batch norm folded (section 3.2, with the statistics of evaluation), weights
-symmetric per output channel, activations asymmetric per tensor with ranges seen on calibration images. Ranges are
-the least and greatest value: cutting off the outermost 1e-4 of the values, or what minimises the squared error,
-brought no accuracy to trained munas networks, cutting off 1e-3 made outputs noisier.
+symmetric, those of convolutions per output channel, those of dense layers per tensor, activations asymmetric per
+tensor with ranges seen on calibration images. Ranges are the least and greatest value: cutting off the outermost
+1e-4 of the values, or what minimises the squared error, brought no accuracy to trained munas networks, cutting off
+1e-3 made outputs noisier.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fitness.quantised import HIGHEST, QuantisedKernel, QuantisedNetwork, Scheme
 from fitness.quantising.ranges import nodes_of, observed_schemes
 from fitness.quantising.run import int8_accuracy, run_quantised
 from spaces.errors import UsageError
+from spaces.layers import Dense
 
 __all__ = ["int8_accuracy", "quantise", "run_quantised"]
 
@@ -51,8 +53,8 @@ def quantise(module: LoweredNetwork, calibration: Tensor) -> QuantisedNetwork:
         output = schemes[index, 0]
         float_weights = _folded([module.layers[node] for node in nodes])
         if float_weights is not None:
-            weights, scales, biases = _quantised(*float_weights, made[kernel.inputs[0]].output)
-            made.append(QuantisedKernel(kernel, output, weights, scales, biases))
+            source, per_channel = made[kernel.inputs[0]].output, not isinstance(kernel.op, Dense)
+            made.append(QuantisedKernel(kernel, output, *_quantised(*float_weights, source, per_channel)))
         else:
             partial = tuple(scheme for (place, sum_), scheme in schemes.items() if place == index and sum_)
             made.append(QuantisedKernel(kernel, output, partial=partial))
@@ -82,14 +84,16 @@ def _array(values: Tensor) -> NDArray[np.float64]:
 
 
 def _quantised(
-    weights: NDArray[np.float64], biases: NDArray[np.float64], source: Scheme
+    weights: NDArray[np.float64], biases: NDArray[np.float64], source: Scheme, per_channel: bool
 ) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.int32]]:
-    """Stored weights, their scale per channel and stored biases, for inputs of a scheme."""
+    """Stored weights, their scale per channel or only one, and stored biases, for inputs of a scheme."""
     if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
         raise UsageError("weights that are not finite; int8 needs finite ones: train with a smaller learning rate")
     flat = weights.reshape(len(weights), -1)
     largest = np.abs(flat).max(axis=1) / HIGHEST
     scales = np.maximum(largest, np.abs(biases) / (source.scale * _LARGEST_BIAS))
+    if not per_channel:
+        scales = scales.max(keepdims=True)
     scales = np.where(scales > 0, scales, 1.0).astype(np.float32).astype(np.float64)
     stored = np.clip(np.rint(flat / scales[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
     return stored.reshape(weights.shape), scales, np.rint(biases / (source.scale * scales)).astype(np.int32)

@@ -1,8 +1,9 @@
 """An int8 network as data: what quantisation makes, and what is written to a file, run and judged.
 
 The scheme is TensorFlow Lite's (Jacob et al., arXiv:1712.05877; the int8 specification): real = scale * (q -
-zero_point); activations int8 with one scale and zero point per tensor, kernels int8 with zero point 0 and one
-scale per output channel, biases int32 with the scale of input times kernel. All scales are float32 numbers.
+zero_point); activations int8 with one scale and zero point per tensor, weights int8 with zero point 0 and one
+scale per output channel of a convolution, one in all of a dense layer, biases int32 with the scale of input times
+weights. All scales are float32 numbers.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class QuantisedKernel:
         weights: int8, (channels, inputs per group, height, width) of a convolution, (units, inputs) of a dense
             layer whose inputs count through (C, H, W) in torch's order, (channels, 1, 1, 1) of a batch norm of
             its own; None for others.
-        scales: (channels,) scale of every output channel of the weights.
+        scales: (channels,) scale of every output channel of the weights; (1,) of a dense layer, as the int8
+            specification says: runtimes of before 2024 read no further ones of FULLY_CONNECTED.
         biases: (channels,) int32 with scale `input scale * scales`; zeros where the layer has no bias.
         partial: Schemes of the n - 2 intermediate sums of a sum of n > 2 terms, taken in order, pairwise.
     """

@@ -244,7 +244,7 @@ def _weights(quantised: QuantisedKernel) -> NDArray[np.int8]:
 def _parameters(
     file: _Tensors, weights: NDArray[np.int8], axis: int, quantised: QuantisedKernel, scheme: Scheme
 ) -> list[int]:
-    """Add weights, one scale per place along `axis`, and biases, zeros too: LiteRT runs no CONV_2D without."""
+    """Add weights, their scales along `axis` or one, and biases, zeros too: LiteRT runs no CONV_2D without."""
     assert quantised.scales is not None
     assert quantised.biases is not None
     return [

@@ -29,7 +29,8 @@ def random_quantised(network: Network, seed: int = 0) -> QuantisedNetwork:
             weights = rng.integers(-127, 128, _weight_shape(kernel.op, kernels[kernel.inputs[0]].shape)).astype(
                 np.int8
             )
-            gains = rng.uniform(0.5, 1.5, len(weights)) / (_WEIGHT_SPREAD * sqrt(weights[0].size))
+            differing = 1 if isinstance(kernel.op, Dense) else len(weights)
+            gains = rng.uniform(0.5, 1.5, differing) / (_WEIGHT_SPREAD * sqrt(weights[0].size))
             scales = gains.astype(np.float32).astype(np.float64)
             biased = kernel.norms > 0 or getattr(kernel.op, "bias", False)
             biases = (rng.integers(-2000, 2000, len(weights)) * biased).astype(np.int32)

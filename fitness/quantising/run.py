@@ -115,7 +115,11 @@ def _centred(values: Values) -> Tensor:
 
 
 def _weighted(quantised: QuantisedKernel, stored: Tensor, scheme: Scheme) -> Tensor:
-    """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED: exact sums, then one factor per output channel."""
+    """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED: exact sums, then one factor per output channel, or in all.
+
+    The factor of FULLY_CONNECTED is taken in doubles, as the interpreter of the tflite-micro wheel does; older
+    releases round the product of the two scales to float32 first: a part in 2**25.
+    """
     assert quantised.weights is not None
     assert quantised.biases is not None
     assert quantised.scales is not None

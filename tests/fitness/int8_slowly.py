@@ -84,7 +84,8 @@ def _window_sum(op: Conv, quantised: QuantisedKernel, value: Stored, scheme: Sch
 def _rescaled(quantised: QuantisedKernel, scheme: Scheme, channel: int, total: int) -> int:
     total += int(quantised.biases[channel])
     assert abs(total) < 2**31
-    return _times(total, scheme.scale * float(quantised.scales[channel]) / quantised.output.scale)
+    scale = float(quantised.scales[0 if isinstance(quantised.kernel.op, Dense) else channel])
+    return _times(total, scheme.scale * scale / quantised.output.scale)
 
 
 def _pooled(op: Pool, value: Stored, place: tuple[int, ...]) -> int:

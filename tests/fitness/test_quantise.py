@@ -149,6 +149,19 @@ def test_weights_use_the_whole_range_of_every_channel_and_biases_the_scale_of_th
     assert (conv.scales == conv.scales.astype(np.float32)).all()
 
 
+def test_a_dense_layer_has_one_scale_for_all_its_units() -> None:
+    net = NetworkBuilder((6,))
+    module, images = lived_in(net.build(net.add(Dense(5), net.input)))
+    with torch.no_grad():
+        module.layers[1].weight[0] *= 10
+    dense = quantise(module, images).kernels[1]
+    assert dense.scales.shape == (1,)
+    assert np.abs(dense.weights[0]).max() == 127
+    assert np.abs(dense.weights[1:]).max() < 127
+    wanted = module.layers[1].weight.detach().numpy()
+    np.testing.assert_allclose(dense.weights * dense.scales, wanted, atol=0.51 * dense.scales[0])
+
+
 def test_a_channel_without_weights_keeps_its_bias() -> None:
     net = NetworkBuilder((2, 4, 4))
     module, images = lived_in(net.build(net.add(Conv(3, (2, 2)), net.input)))
