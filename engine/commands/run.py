@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "call", "search"]
 
+# What a search for networks to be trained looks for unless told (experiments/mcu/RESULTS.md), and how far it may
+# go: nothing was trained beyond, and without a limit it ends at networks that a board takes seconds for.
+_RECOMMENDED = {"fitness": "params+macs", "budget": 20_000}
+_COMPUTE = "macs<=5000000"
 _OF_SEARCH = ("data", "batch", "seed", "device", "threads")  # flags that a search and a training both have
 
 
@@ -56,7 +60,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_images(parser)
     add_running(parser)
     parser.add_argument(
-        "--train-top", type=whole, metavar="N", help="then train N candidates spread along the front on --data"
+        "--train-top",
+        type=whole,
+        metavar="N",
+        help="then train the N best on --data; without a fitness of yours the search is for params+macs among "
+        f"20000 candidates with {_COMPUTE}",
     )
     add_training(parser)
 
@@ -72,7 +80,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.setup import Setup
     from fitness.reference import SAMPLE
 
-    config = load_config(options.config, given(options))
+    config = load_config(options.config, _recommended(options) | given(options))
     if config.out is None:
         config = replace(config, out=str(default_path(config)))
     setup = Setup(config)
@@ -85,6 +93,16 @@ def call(options: argparse.Namespace) -> str:
         tell(f"first {', '.join(setup.sampled)} of the {SAMPLE} reference networks of space {setup.space.name} ...")
     found = search(options, setup, lambda progress, start: run(setup, progress, start))
     return found if plan is None else _with_trainings(found, options, config, plan)
+
+
+def _recommended(options: argparse.Namespace) -> dict[str, object]:
+    """What a search for networks to be trained does if nobody says what it is after."""
+    if options.train_top is None or options.config or options.fitness or options.objectives:
+        return {}
+    bounds = options.bounds or []
+    if not any(bound.strip().startswith(("macs", "munas_macs", "latency_ms")) for bound in bounds):
+        options.bounds = [*bounds, _COMPUTE]
+    return dict(_RECOMMENDED)
 
 
 def _training(options: argparse.Namespace, config: RunConfig) -> TrainingPlan | None:
@@ -120,12 +138,12 @@ def _with_trainings(found: str, options: argparse.Namespace, config: RunConfig, 
         trained = train_run(
             folder,
             plan,
-            top=options.train_top,
+            best=options.train_top,
             workers=config.workers,
             spectator=Spectator() if options.quiet else Shown(),
         )
     except KeyboardInterrupt:
-        again = ["engine", "train", str(folder), "--top", str(options.train_top), *plan.flags]
+        again = ["engine", "train", str(folder), "--best", str(options.train_top), *plan.flags]
         again += ["--workers", str(config.workers)] if config.workers != 1 else []
         raise KeyboardInterrupt(f"; the search is done, train on with `{shlex.join(again)}`") from None
     if options.json:

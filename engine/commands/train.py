@@ -15,6 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pick", nargs="+", default=[], metavar="knee|best|NUMBER", help="which candidates of the run"
     )
+    parser.add_argument("--best", type=whole, metavar="N", help="also the N best by the run's fitness")
     parser.add_argument("--top", type=whole, metavar="N", help="also N candidates spread along the run's front")
     add_objectives(parser, "the front is over these recorded scores (default: the run's scores against its sizes)")
     parser.add_argument(
@@ -48,6 +49,7 @@ def call(options: argparse.Namespace) -> str:
             plan,
             options.pick,
             options.top,
+            options.best,
             objectives=options.objectives or (),
             workers=options.workers,
             spectator=Spectator() if options.quiet else Shown(),

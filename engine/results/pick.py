@@ -11,6 +11,7 @@ Theoretical Computer Science 38 (1985) 293-306: each time the one farthest from 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from engine.results.front import Front, best_record, front_of
 from engine.setup import Setup
 from spaces.errors import RunError, UnknownName, UsageError
 
-__all__ = ["knee", "picked", "spread"]
+__all__ = ["knee", "leaders", "picked", "spread"]
 
 _WORDS = ("best", "knee")
 
@@ -68,12 +69,39 @@ def spread(front: Front, count: int) -> list[Record]:
     return [front.records[place] for place in chosen]
 
 
+def leaders(store: RecordStore, setup: Setup, count: int) -> list[Record]:
+    """The distinct networks of greatest merit in a run's only objective, best first, the earlier of equals.
+
+    Of a run with several objectives there is no order: as many are spread along its front.
+
+    Args:
+        store: The records.
+        setup: Of their run, `refer`red to its reference sample.
+        count: How many; all feasible ones if there are no more.
+
+    Raises:
+        UsageError: Fewer than one is asked for.
+        RunError: No record is feasible.
+    """
+    if count < 1:
+        raise UsageError(f"the {count} best; expected a whole number of at least 1")
+    first, *others = setup.objectives.objectives
+    if others:
+        return spread(front_of(store, setup), count)
+    merits = ((-first.merit(one.scores), one.number) for one in store if one.status == "ok" and not one.cached)
+    found = [store.read(number) for _, number in nsmallest(count, merits)]
+    if not found:
+        raise RunError("no record is feasible; loosen the bounds or raise the budget")
+    return found
+
+
 def picked(
     store: RecordStore,
     setup: Setup,
     texts: Sequence[str] = (),
     top: int | None = None,
     over: Sequence[Objective] | Front | None = None,
+    best: int | None = None,
 ) -> list[Record]:
     """The records that somebody names, each once, in the order they are named.
 
@@ -83,12 +111,13 @@ def picked(
         texts: Each "knee", "best" or a record's number.
         top: Also so many spread along the front.
         over: The front, or its objectives; the run's default ones if not given.
+        best: Also so many of its `leaders`.
 
     Raises:
         UsageError: Nothing is named, or something that is no feasible record.
         RunError: No record is feasible.
     """
-    if not texts and top is None:
+    if not texts and top is None and best is None:
         raise UsageError("no candidate is picked; expected knee, best, a record's number, or how many of the front")
     front = over if isinstance(over, Front) else None
     objectives = None if isinstance(over, Front) else over
@@ -103,6 +132,8 @@ def picked(
             found.append(_numbered(store, text))
     if top is not None:
         found += spread(front or front_of(store, setup, objectives), top)
+    if best is not None:
+        found += leaders(store, setup, best)
     return list({record.number: record for record in found}.values())
 
 

@@ -29,6 +29,7 @@ def train_run(
     plan: TrainingPlan,
     picks: Sequence[str] = (),
     top: int | None = None,
+    best: int | None = None,
     *,
     objectives: Sequence[str] = (),
     workers: int = 1,
@@ -41,6 +42,7 @@ def train_run(
         plan: How to train.
         picks: "knee", "best" or numbers of records.
         top: Also so many spread along the front.
+        best: Also the so many best by the run's fitness; see `engine.results.pick.leaders`.
         objectives: Of the front; the run's default ones if not given.
         workers: Processes that each train a candidate.
         spectator: Told of progress.
@@ -60,7 +62,7 @@ def train_run(
     store = folder.records(write=True)  # refused while the search goes on
     store.finish()
     wanted = parse_objectives(setup, objectives) or None
-    records = picked(store, setup, picks, top, wanted)
+    records = picked(store, setup, picks, top, wanted, best)
     from engine.training.carrying_out import train_picked
 
     return train_picked(run, setup.space, records, plan, workers, spectator)

@@ -112,7 +112,10 @@ def test_an_odd_input_shape_works_or_is_refused_by_name(space: str, shape: str, 
         ("trace+gdf(sigma=0)", "expected mu >= 0 and sigma > 0"),
         ("trace+gdf(mu=x)", "mu=x; expected a finite number"),
         ("trace+gdf(s=1)", "gdf takes no option 's'"),
-        ("table:accuracy_pct", "unknown table column 'accuracy_pct'; known: cifar10_test_24ep_pct, cifar10_test_6ep_pct"),
+        (
+            "table:accuracy_pct",
+            "unknown table column 'accuracy_pct'; known: cifar10_test_24ep_pct, cifar10_test_6ep_pct",
+        ),
     ],
 )
 def test_an_expression_that_means_nothing_is_refused(

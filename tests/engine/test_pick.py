@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine import search
 from engine.config import RunConfig
 from engine.records import Record, RecordStore
 from engine.results.front import Front, front_of
-from engine.results.pick import knee, picked, spread
+from engine.results.pick import knee, leaders, picked, spread
 from engine.setup import Setup
 from spaces.errors import RunError, UnknownName, UsageError
 from spaces.space import Genotype
@@ -149,3 +150,19 @@ def test_picks_that_name_no_feasible_record_are_refused(run: tuple[RecordStore, 
         picked(store, setup, ["-1"])
     with pytest.raises(UsageError, match="no candidate is picked"):
         picked(store, setup)
+
+
+def test_leaders_are_the_distinct_networks_of_greatest_fitness() -> None:
+    found = search("nats-sss", "random", "params", budget=60, seed=3)
+    ok = [record for record in found.records if not record.cached]
+    best = sorted(ok, key=lambda record: (-record.scores["params"], record.number))
+    assert leaders(found._store, found.setup, 5) == best[:5]
+    assert leaders(found._store, found.setup, 1) == [found.best]
+    assert len(leaders(found._store, found.setup, 1000)) == len(ok)
+    with pytest.raises(UsageError, match="the 0 best; expected a whole number of at least 1"):
+        leaders(found._store, found.setup, 0)
+
+
+def test_leaders_of_several_objectives_lie_along_the_front() -> None:
+    found = search("nats-sss", "random", objectives=["trace", "params:min"], budget=60)
+    assert leaders(found._store, found.setup, 4) == spread(found.front_over(), 4)

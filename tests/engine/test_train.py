@@ -179,18 +179,27 @@ def test_a_search_trains_its_top(engine: Any, data: str, tmp_path: Path) -> None
     answer = engine(*SEARCH, "--out=found", "--train-top=2", f"--data={data}", "--epochs=1")
     assert answer.code == 0, answer.err
     assert "front of the trained over int8_test_accuracy:max, params:min: " in answer.out
-    again = engine("train", "found", "--top=2", f"--data={data}", "--epochs=1", "--quiet")
+    again = engine("train", "found", "--best=2", f"--data={data}", "--epochs=1", "--quiet")
     assert again.out.splitlines()[:3] == answer.out.splitlines()[-5:-2]
     assert len(lines(tmp_path / "found")) == 2
     front = json.loads(engine("front", "found", "--json").out)
     assert {one["parent"] for one in lines(tmp_path / "found")} <= {one["number"] for one in front["front"]}
 
 
-def test_a_search_that_trains_prints_one_json(engine: Any, data: str) -> None:
-    answer = engine(*SEARCH, "--out=found", "--train-top=1", f"--data={data}", "--epochs=1", "--json")
+def test_a_search_that_trains_has_a_fitness_of_its_own_and_prints_one_json(
+    engine: Any, data: str, tmp_path: Path
+) -> None:
+    plain = [flag for flag in SEARCH if not flag.startswith("--objective")]
+    answer = engine(*plain, "--out=found", "--train-top=1", f"--data={data}", "--epochs=1", "--json")
     found = json.loads(answer.out)
     assert found["trained"][0]["scores"]["epochs"] == 1
     assert found["records"] == 12
+    config = json.loads((tmp_path / "found" / "study.json").read_text())["config"]
+    assert config["fitness"] == "params+macs"
+    assert "macs<=5000000" in config["bounds"]
+    records = [json.loads(line) for line in (tmp_path / "found" / "records.jsonl").read_text().splitlines()]
+    sizes = {one["number"]: one["scores"]["params"] for one in records if one["status"] == "ok"}
+    assert sizes[found["trained"][0]["parent"]] == max(sizes.values())
 
 
 @pytest.mark.parametrize(
