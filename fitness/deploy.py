@@ -188,8 +188,8 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
                 depthwise = op.groups > 1 and op.groups == kernels[inputs[0]].shape[0]  # type: ignore[union-attr]
                 code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
             if around is not None:
-                if code == "AVERAGE_POOL_2D" and _centred(op):  # type: ignore[arg-type]
-                    whole = kernels[inputs[0]]
+                whole = kernels[inputs[0]]
+                if code == "AVERAGE_POOL_2D" and _centred(op, whole.shape, shape):  # type: ignore[arg-type]
                     ops.append(RuntimeOp(code, index, sources, whole.shape, whole.elements, True))
                     code = "STRIDED_SLICE"
                 else:
@@ -286,6 +286,14 @@ def _border(op: Conv | Pool, shape: Shape, out_shape: Shape) -> tuple[Shape | No
     return (None, not valid) if valid or same else (tuple(padded), False)
 
 
-def _centred(op: Pool) -> bool:
-    """Whether SAME padding puts what `op` wants before a map, if only the windows move by one pixel."""
-    return all((window - 1) // 2 == before for window, before in zip(op.kernel, op.padding, strict=True))
+def _centred(op: Pool, shape: Shape, out_shape: Shape) -> bool:
+    """Whether SAME padding gives the windows of `op` among others, if only they move by one pixel.
+
+    It puts (window - 1) // 2 pixels before a map, and one window around each of the map's own pixels.
+    """
+    return all(
+        (window - 1) // 2 == before and (steps - 1) * stride < size
+        for window, before, stride, size, steps in zip(
+            op.kernel, op.padding, op.stride, shape[1:], out_shape[1:], strict=True
+        )
+    )

@@ -178,8 +178,9 @@ def _written(
             assert isinstance(named, Pool)
             if source.code == "PAD":
                 raise UsageError(
-                    f"{named.token} on a map {source.shape}; averages that leave out a border need TensorFlow's "
-                    "SAME padding, which puts no more before a map than after it"
+                    f"{named.token} to a map {op.shape}; averages that leave out a border need TensorFlow's SAME "
+                    "padding, whose windows lie around pixels of the map, reaching no further before than after; a "
+                    "pool without padding, rounded down, can always be written"
                 )
             window: Fields = {"filter_width": named.kernel[1], "filter_height": named.kernel[0]}
             if op.shape != quantised.kernel.shape:  # its strides come after it

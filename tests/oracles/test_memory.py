@@ -165,6 +165,10 @@ def _deployed(network: Network) -> list[_Kernel]:
                         isinstance(op, Pool)
                         and op.kind == "avg"
                         and all(k in (2 * p + 1, 2 * p + 2) for k, p in zip(op.kernel, op.padding, strict=True))
+                        and all(
+                            range(0, size, step)[out - 1 : out]  # the pixel that the last window lies around
+                            for size, out, step in zip((height, width), shape[1:], op.stride, strict=True)
+                        )
                     ):
                         around = (channels, height, width)  # averages at every pixel
                     sources = [run(around, *sources)]

@@ -269,10 +269,15 @@ def test_unequal_schemes_of_what_is_joined_are_refused() -> None:
     ("network", "message"),
     [
         (_chain((3, 9, 9), Pool("avg", (4, 4), (4, 4), rounding="ceil")), "averages that leave out a border"),
+        (
+            _chain((3, 4, 5), Pool("avg", (3, 2), (2, 2), (1, 0), "ceil")),
+            "a pool without padding, rounded down, can",
+        ),
+        (_chain((3, 8, 8), Pool("avg", (3, 3), (2, 2), (1, 1), "ceil")), "averages that leave out a border"),
         (_chain((9,), Dense(4), ReLU(), BatchNorm()), r"BatchNorm\(\) of a vector \(4,\)"),
         (_halves_of(bent=True), "ADD of vectors that lie in memory in different orders"),
     ],
-    ids=["average", "norm of a vector", "two orders"],
+    ids=["average", "around no pixel", "likewise in both directions", "norm of a vector", "two orders"],
 )
 def test_what_no_operation_can_do_is_refused(network: Network, message: str) -> None:
     with pytest.raises(UsageError, match=message):
