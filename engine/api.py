@@ -134,7 +134,8 @@ def search(
         fitness: Expression such as "trace+gdf", or a fitness of your own.
         objectives: Expressions with an optional :min or :max, instead of the fitness alone.
         bounds: Such as "peak_ram_bytes<=65536".
-        target: Microcontroller that bounds the search, "none", or "default": mcu-256k for munas.
+        target: Microcontroller that bounds the search, by name or as FILE.toml; "none", or "default": mcu-256k for
+            munas.
         table: Benchmark table that "table:COLUMN" reads, or several; the imported one of the space if not given.
         within_table: Whether only networks of the table are searched.
         budget: Number of records, those of every status counted.

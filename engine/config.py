@@ -27,7 +27,8 @@ class RunConfig:
         fitness: Expression of scores and penalties.
         objectives: Instead of the fitness alone, expressions with an optional :min or :max.
         bounds: NAME<=NUMBER or NAME>=NUMBER, each on a raw score.
-        target: Microcontroller whose memory bounds the search, "none", or "default": mcu-256k for munas.
+        target: Microcontroller whose memory bounds the search, by name or as FILE.toml; "none", or "default":
+            mcu-256k for munas.
         table: Benchmark tables (CSV) or official archive folders that table:COLUMN reads, the first that has the
             column; the imported table of the space if not given. One may be given as text alone.
         within_table: Whether only networks of the table are searched.

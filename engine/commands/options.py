@@ -37,7 +37,7 @@ def add_problem(parser: argparse.ArgumentParser, space: str = "munas") -> None:
     )
     parser.add_argument("--input-shape", metavar="HxWxC", help="height, width, channels (default: 32x32x3)")
     parser.add_argument("--classes", type=whole, metavar="N", help="number of classes (default: 10)")
-    parser.add_argument("--target", metavar="NAME", help="microcontroller that bounds memory, or none")
+    parser.add_argument("--target", metavar="NAME|FILE.toml", help="microcontroller that bounds memory, or none")
     parser.add_argument(
         "--table",
         action="append",

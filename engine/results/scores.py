@@ -60,13 +60,13 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
         text: Genotype JSON, benchmark string, index in the table, DIR:NUMBER or DIR:best.
         config: Space and table.
         given: Fields of `config` that the user set; for an architecture of a run the run's own fill the others.
-        fitness: Scores or expressions separated by commas; None for every figure.
+        fitness: Scores or expressions separated by commas; None for every figure, and the latency on a target of
+            known speed.
 
     Raises:
         UsageError: The architecture or a score is not known.
         RunError: No score could be computed.
     """
-    asked = split_list(fitness) if fitness else [name for name in FITNESS if name == "trace" or _is_figure(name)]
     run, colon, which = text.rpartition(":")
     folder = None
     if colon and (which == "best" or os.path.isdir(run)):  # Path.is_dir raises on names as long as a genotype
@@ -74,6 +74,7 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
         config = replace(folder.config, **{name: getattr(config, name) for name in given})
         if config.data == "noise" and "data" not in given:
             config = replace(config, data="auto")  # noise, unless what is asked for needs labels
+    asked = split_list(fitness) if fitness else _figures(Setup(config))
     # Which images suffice depends on what is asked for; how the architecture was found does not matter.
     setup = Setup(replace(config, objectives=tuple(asked), simulated_seconds=None, cost=None))
     genotype = parse_architecture(text, setup) if folder is None else _recorded(folder, which)
@@ -183,5 +184,9 @@ def _is_number(text: str) -> bool:
     return text.isdecimal() and len(text) < 20
 
 
-def _is_figure(name: str) -> bool:
-    return FITNESS.builtin.get(name, "").startswith("fitness.figure_fitness:")
+def _figures(setup: Setup) -> list[str]:
+    """Trace and every figure; the estimated latency if there are rates to estimate it from."""
+    modules = ["fitness.trace", "fitness.figure_fitness"]
+    if setup.target is not None and setup.target.speed is not None:
+        modules.append("fitness.latency")
+    return [name for name in FITNESS if FITNESS.builtin.get(name, "").partition(":")[0] in modules]

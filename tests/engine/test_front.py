@@ -232,6 +232,10 @@ def test_without_a_fitness_every_figure_is_shown(engine: Any) -> None:
     shown = [line.split()[0] for line in answer.out.splitlines()[1:]]
     figures = {name for name in FITNESS if FITNESS.create(name, {}).needs == "network"}
     assert set(shown) == figures - {"latency_ms"}, "which needs a board"
+    answer = engine("score", "8:16:24:32:64", "--space=nats-sss", "--target=nucleo-f746zg", "--json")
+    assert set(json.loads(answer.out)["scores"]) == figures
+    slow = engine("score", "8:16:24:32:64", "--space=nats-sss", "--target=mcu-256k", "--json")
+    assert set(json.loads(slow.out)["scores"]) == figures - {"latency_ms"}, "of a board whose speed is not known"
 
 
 def test_a_record_of_a_run_is_scored_as_it_was_recorded(engine: Any, run: Path, records_of: Any) -> None:
