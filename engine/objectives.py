@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.records import Record
@@ -80,6 +80,25 @@ class Objectives:
         limits = [bound.limit for bound in self.bounds if bound.sign == "<=" and bound.fitness.name == name]
         return min(limits, default=None)
 
+    def shortfall(self, record: Record) -> tuple[int, float] | None:
+        """How near an infeasible record came to keeping the bounds; larger is nearer.
+
+        Bounds are tried in an order, and the first that is broken ends the trial: so first the number of bounds
+        that are known to hold, then minus the logarithm of the ratio by which the broken one is exceeded, or minus
+        the excess itself where there is no ratio. None if no bound is known to be broken.
+        """
+        holding, excess = 0, 0.0
+        for bound in self.bounds:
+            value = record.scores.get(bound.fitness.name)
+            if value is None:
+                continue
+            if bound.holds(value):
+                holding += 1
+                continue
+            low, high = sorted((value, bound.limit))
+            excess += math.log(high / low) if low > 0 else high - low
+        return (holding, -excess) if excess > 0 else None
+
     def merits(self, record: Record) -> tuple[float, ...] | None:
         """One number per objective, larger is better; None for a record that is not ok."""
         if record.status != "ok":
@@ -93,6 +112,35 @@ def split_direction(text: str) -> tuple[str, str | None]:
     if colon and direction in ("min", "max"):
         return name, direction
     return text, None
+
+
+def read_objective(text: str, read: Callable[[str], Expression]) -> Objective:
+    """`flash_bytes:min`, an expression with an optional direction.
+
+    Args:
+        text: The objective.
+        read: Reads an expression; raises UsageError if it cannot.
+
+    Raises:
+        UsageError: An expression that cannot be read, or what follows one is no direction.
+    """
+    name, direction = split_direction(text)
+    try:
+        expression = read(name)
+    except UsageError:
+        _refuse_direction(name, read)
+        raise
+    return Objective(expression, direction or expression.direction)
+
+
+def _refuse_direction(text: str, read: Callable[[str], object]) -> None:
+    """Raise UsageError if what cannot be read as a whole can be up to its last colon: that is no name's own."""
+    name, _, direction = text.rpartition(":")
+    try:
+        read(name)
+    except UsageError:
+        return
+    raise UsageError(f"objective {text!r}: {direction!r} is no direction; expected {name}:min or {name}:max")
 
 
 def split_bound(text: str) -> tuple[str, str, float]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 
 import pytest
 
 from engine.api import search
+from engine.config import RunConfig
+from engine.records import Record
+from engine.setup import Setup
 from engine.strategies.aging import AgingEvolution
 from engine.strategies.base import Exhausted
-from spaces.errors import NoNeighbour, UsageError
+from spaces.errors import NoNeighbour, NothingFeasible, UsageError
 from spaces.layers import Dense
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Choose, Genotype, Integer, Space
@@ -83,3 +87,45 @@ def test_without_any_parent_to_move_from_it_is_at_its_end() -> None:
 def test_options_are_bounded_in_parentheses_as_in_the_config(name: str, value: int) -> None:
     with pytest.raises(UsageError, match=f"{name} is {value}; expected a whole number from 1 to 1,000,000"):
         search("nats-tss", f"aging({name}={value})", "params", budget=1)
+
+
+TIGHT = ["munas_size<=685", "munas_peak_memory<=909", "munas_macs<=41200"]
+
+
+@pytest.mark.slow  # two thousand candidates without a feasible one
+def test_repair_reaches_bounds_that_no_random_candidate_keeps() -> None:
+    settings = {"fitness": "params", "bounds": TIGHT, "target": "none", "budget": 2_500}
+    with pytest.raises(NothingFeasible):
+        search("munas", "aging", **settings)
+    found = search("munas", "aging(repair=true)", **settings)
+    assert sum(record.status == "ok" for record in found.records) > 100
+    assert all(record.parent is not None for record in found.records[200:])
+
+
+def test_what_breaks_fewer_bounds_by_less_is_the_better_parent() -> None:
+    objectives = Setup(RunConfig(space="munas", target="none", bounds=("params<=100", "macs>=10"))).objectives
+
+    def infeasible(**scores: float) -> Record:
+        return Record(0, Genotype({"a": 1}), None, "0" * 32, scores, "infeasible", "", False, 0.0)
+
+    order = [infeasible(params=400.0), infeasible(params=200.0), infeasible(params=50.0, macs=1.0)]
+    near = [objectives.shortfall(one) for one in order]
+    assert near == [
+        (0, pytest.approx(-math.log(4))),
+        (0, pytest.approx(-math.log(2))),
+        (1, pytest.approx(-math.log(10))),
+    ]
+    assert sorted(near) == near  # type: ignore[type-var]
+    assert objectives.shortfall(infeasible(params=50.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("strategy", "objectives", "message"),
+    [
+        ("aging(repair=2)", ["params"], "repair is 2; expected true or false"),
+        ("aging(repair=true)", ["params", "trace"], "repair is for one objective"),
+    ],
+)
+def test_what_repair_cannot_be(strategy: str, objectives: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        search("munas", strategy, objectives=objectives, budget=5)
