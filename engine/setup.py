@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config import RunConfig
 from engine.evaluation import Evaluator
-from engine.objectives import Bound, Objective, Objectives, check_bounds, split_bound, split_direction
+from engine.objectives import Bound, Objective, Objectives, check_bounds, read_objective, split_bound
 from engine.preparation import Clock, merits_of, sample_scores
 from engine.records import Record
 from engine.score_cache import ScoreCache
@@ -187,9 +187,7 @@ class Setup:
 
     def objective(self, text: str) -> Objective:
         """An expression with an optional direction: `flash_bytes:min`."""
-        name, direction = split_direction(text)
-        expression = self.expression(name)
-        return Objective(expression, direction or expression.direction)
+        return read_objective(text, self.expression)
 
     @cached_property
     def objectives(self) -> Objectives:

@@ -19,7 +19,7 @@ TABLE = "index,arch_str,accuracy_pct\n0,8:8:8:8:8,50\n1,8:8:8:8:16,60\n"
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("rnu", "unknown command 'rnu'; did you mean 'run'? known: compare, correlate, front, "),
+        ("rnu", "unknown command 'rnu'; did you mean 'run'? known: compare, correlate, dashboard, "),
         ("--bogus", "unknown option '--bogus'"),
         ("run --bugdet 5", "unknown option '--bugdet'; did you mean '--budget'?"),
         ("run --budge 5", "unknown option '--budge'; did you mean '--budget'?"),
@@ -37,7 +37,8 @@ TABLE = "index,arch_str,accuracy_pct\n0,8:8:8:8:8,50\n1,8:8:8:8:16,60\n"
         ("run --strategy ''", "unknown strategy ''"),
         ("run --fitness trac", "unknown fitness 'trac'; did you mean 'trace'?"),
         ("run --fitness table", "fitness 'table' names no column; expected table:COLUMN"),
-        ("run --objective trace:maximum", "unknown fitness 'trace:maximum'; did you mean 'trace'?"),
+        ("run --objective trace:up", "objective 'trace:up': 'up' is no direction; expected trace:min or trace:max"),
+        ("run --objective trace+gdf:", "objective 'trace+gdf:': '' is no direction; expected trace+gdf:min or "),
         ("run --target nucleo-f746", "unknown target 'nucleo-f746'; did you mean 'nucleo-f746zg'?"),
         ("run --bound flash<=3", "unknown fitness 'flash'; did you mean 'flash_bytes'?"),
         ("score 8:8:8:8:8 --space nats-sss --fitness depht", "unknown fitness 'depht'; did you mean 'depth'?"),
@@ -284,7 +285,7 @@ def test_a_table_that_is_not_there_or_of_another_space_is_named(engine: Any, tmp
         (["{}"], "choice 'blocks' is missing; expected one of 1..10"),
         (['{"blocks": 1e999}'], "choice 'blocks' is inf"),
         (['{"blocks": []}'], "choice 'blocks' is []"),
-        (["3"], "index 3 has a meaning in a benchmark table only: there is no benchmark table of space 'munas'"),
+        (["3", "--space=munas-mlp"], "index 3 has a meaning in a benchmark table only: there is no benchmark table"),
         (["8:8:8:8", "--space=nats-sss"], "expected five widths"),
         (["8:8:8:8:9", "--space=nats-sss"], "choice 'c5' is 9; expected one of 8..64 step 8"),
         (["8:8:8:8:" + "9" * 5000, "--space=nats-sss"], "expected"),
