@@ -35,10 +35,8 @@ CANDIDATES, TRAINED, RAM = 20_000, 3, 65_536
 RECIPES = (
     ("aging", "params+macs"),
     ("aging", "params+macs+bottleneck"),
-    ("random", "params+macs"),
     ("random", "params+macs+bottleneck"),
     ("aging", "trace+gdf(mu={mu},sigma={sigma},side=both)"),
-    ("random", "trace+gdf(mu={mu},sigma={sigma},side=both)"),
     ("random", ""),  # the first that fit
 )
 
