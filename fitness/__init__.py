@@ -19,6 +19,7 @@ FITNESS = Registry(
             name: f"fitness.figure_fitness:{name}"
             for name in (
                 "aleph",
+                "arena_bytes",
                 "arena_overhead_bytes",
                 "bottleneck",
                 "depth",

@@ -52,6 +52,7 @@ def _exact_peak(network: Network, live: bool = False) -> int:
 _exact_peak.__name__, _exact_peak.__doc__ = "munas_peak_memory", figures.munas_peak_memory.__doc__
 
 aleph = _figure(figures.aleph, "max", "tensors")
+arena_bytes = _figure(tflite_overhead.arena_bytes, "min", "bytes")
 arena_overhead_bytes = _figure(tflite_overhead.arena_overhead_bytes, "min", "bytes")
 bottleneck = _figure(figures.bottleneck, "max", "elements")
 depth = _figure(figures.depth, "max", "layers")

@@ -155,7 +155,7 @@ def bottleneck(network: Network, live: bool = False) -> int:
 def peak_ram_bytes(network: Network, live: bool = False) -> int:
     """Arena for the tensors of an int8 network under TensorFlow Lite Micro's greedy planner, input counted.
 
-    The interpreter's own bookkeeping comes on top (`engine.targets`).
+    The interpreter's own bookkeeping comes on top (`fitness.tflite_overhead`).
     """
     return greedy_arena_bytes(arena_tensors(network.live if live else network))
 

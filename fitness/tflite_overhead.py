@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fitness.deploy import Kernel, fused, runtime_ops
+from fitness.figures import peak_ram_bytes
 from spaces.layers import BatchNorm, Conv, Dense
 from spaces.network import Network
 
-__all__ = ["arena_overhead_bytes", "tflite_file_bytes"]
+__all__ = ["arena_bytes", "arena_overhead_bytes", "tflite_file_bytes"]
 
 
 class _Cost(NamedTuple):
@@ -51,13 +52,17 @@ class _Layer(NamedTuple):
     dense: bool
 
 
+def arena_bytes(network: Network, live: bool = False) -> int:
+    """What to reserve for TensorFlow Lite Micro's arena: `peak_ram_bytes` and `arena_overhead_bytes`."""
+    return peak_ram_bytes(network, live) + arena_overhead_bytes(network, live)
+
+
 def arena_overhead_bytes(network: Network, live: bool = False) -> int:
     """Bytes of the arena beside the tensors: the interpreter's own, a multiplier and shift per channel.
 
     Interpreter 728 + 24 per tensor + 64 per operation + its state (32 to 120) + twice 4 per output channel of a
     convolution, rounded up to 16; the one multiplier of a dense layer is in its state. Measured on x86-64, off by
     at most 32 bytes; an upper bound where a pointer takes 4 bytes, as on every microcontroller here.
-    `peak_ram_bytes` plus this is the arena to reserve.
     """
     kernels = fused(network.live if live else network)
     ops = runtime_ops(kernels)

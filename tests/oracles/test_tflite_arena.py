@@ -11,7 +11,7 @@ import pytest
 
 from fitness import figures
 from fitness.tflite_file import write_tflite
-from fitness.tflite_overhead import arena_overhead_bytes, tflite_file_bytes
+from fitness.tflite_overhead import arena_bytes, arena_overhead_bytes, tflite_file_bytes
 from spaces import SPACES
 from spaces.network import Network
 from spaces.space import Space
@@ -87,6 +87,11 @@ def test_tensors_take_what_the_figure_says(measured: list[Measured]) -> None:
 def test_the_interpreter_takes_little_less_than_the_model_says(measured: list[Measured]) -> None:
     for each in measured:
         assert 0 <= arena_overhead_bytes(each.network) - each.arena.tail <= 32
+
+
+def test_what_is_to_be_reserved_is_enough(measured: list[Measured]) -> None:
+    for each in measured:
+        assert arena_bytes(each.network) >= each.arena.head + each.arena.tail
 
 
 def test_the_file_is_within_one_percent_of_the_model(measured: list[Measured]) -> None:
