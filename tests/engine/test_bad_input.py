@@ -285,7 +285,7 @@ def test_a_table_that_is_not_there_or_of_another_space_is_named(engine: Any, tmp
         (["{}"], "choice 'blocks' is missing; expected one of 1..10"),
         (['{"blocks": 1e999}'], "choice 'blocks' is inf"),
         (['{"blocks": []}'], "choice 'blocks' is []"),
-        (["3", "--space=munas-mlp"], "index 3 has a meaning in a benchmark table only: there is no benchmark table"),
+        (["3", "--space=munas-mlp"], "index 3 has a meaning in a benchmark table only: there is no benchmark"),
         (["8:8:8:8", "--space=nats-sss"], "expected five widths"),
         (["8:8:8:8:9", "--space=nats-sss"], "choice 'c5' is 9; expected one of 8..64 step 8"),
         (["8:8:8:8:" + "9" * 5000, "--space=nats-sss"], "expected"),
