@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.objectives import Objective
+from engine.objectives import Objective, split_bound
 from engine.pareto import non_dominated
 from engine.records import Record, RecordStore
 from engine.results.tabular import aligned, as_csv, format_number, json_number
@@ -88,13 +88,19 @@ class Front:
 
 
 def default_objectives(setup: Setup) -> tuple[Objective, ...]:
-    """The run's objectives if it has several; else its scores against the sizes it recorded."""
+    """The run's objectives if it has several; else its scores against the sizes it recorded.
+
+    Where the file of a network is bounded, its weights alone are no size of their own unless the user bounds them:
+    over two figures that are nearly one, fronts are long and say no more.
+    """
     if len(setup.objectives.objectives) > 1:
         return setup.objectives.objectives
     expression = setup.objectives.objectives[0].expression
     texts = [score.name for score in expression.scores]
     sizes = [penalty.figure for penalty in expression.penalties]
     sizes += [bound.fitness.name for bound in setup.bounds if bound.sign == "<="]
+    if "tflite_file_bytes" in sizes and "flash_bytes" not in (split_bound(text)[0] for text in setup.config.bounds):
+        sizes = [size for size in sizes if size != "flash_bytes"]
     texts += [f"{size}:min" for size in dict.fromkeys(sizes) if size not in texts]
     return tuple(setup.objective(text) for text in texts)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.targets.mlperf_tiny import DENSE_SPEED, DEPTHWISE_SLOWDOWN, FITTED, WORK, speed_of
-from engine.targets.profile import KB, Rate, Speed, Target
+from engine.targets.profile import FLASH_FIGURES, KB, Rate, Speed, Target
 from spaces.errors import UnknownName, UsageError
 
 _TEXTS = ("board", "core", "runtime", "memory_source", "runtime_source", "rate_source")
@@ -21,7 +21,7 @@ _SIZES = {
     "application_ram_kb": "application_ram_bytes",
 }
 _KINDS = ("conv", "depthwise", "dense")
-_FIELDS = (*_TEXTS, *_SIZES, "clock_mhz", "mlperf_tiny_ms", "mmacs_per_second", "measured")
+_FIELDS = (*_TEXTS, *_SIZES, "flash_figure", "clock_mhz", "mlperf_tiny_ms", "mmacs_per_second", "measured")
 _LARGEST_KB = 1 << 30
 
 
@@ -84,6 +84,10 @@ def _target(name: str, table: Mapping[str, object], where: str) -> Target:
             values[attribute] = _bytes(
                 table[field], f"{where}: {field}", least=int(field in ("flash_kb", "ram_kb"))
             )
+    if "flash_figure" in table:
+        values["flash_figure"] = figure = table["flash_figure"]
+        if figure not in FLASH_FIGURES:
+            raise UsageError(f"{where}: flash_figure is {figure!r:.80}; expected {' or '.join(FLASH_FIGURES)}")
     if "clock_mhz" in table:
         values["clock_mhz"] = _above_zero(table["clock_mhz"], f"{where}: clock_mhz", "216")
     source = values.pop("rate_source", "not stated")

@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 from engine import search
+from engine.config import RunConfig
+from engine.results.front import default_objectives
+from engine.results.front_plot import axis_of
+from engine.setup import Setup
 from engine.targets import BOARDS_FILE, TARGETS, find_target
 from engine.targets.mlperf_tiny import DENSE_SPEED, FITTED, WORK, speed_of
-from fitness.figures import macs_by_kind
+from fitness.figures import flash_bytes, macs_by_kind
 from fitness.latency import estimated_ms
+from fitness.tflite_overhead import tflite_file_bytes
 from spaces.errors import UsageError
 from tests.fitness.test_mlperf_tiny import MODELS
 
@@ -47,8 +52,9 @@ def own(tmp_path: Path, text: str = OWN) -> str:
 def test_every_target_leaves_memory_to_a_model_and_says_where_its_numbers_come_from(name: str) -> None:
     target = TARGETS[name]
     assert target.name == name
+    held = "flash_bytes" if name == "mcu-256k" else "tflite_file_bytes"
     assert target.bounds == (
-        f"flash_bytes<={target.flash_budget_bytes}",
+        f"{held}<={target.flash_budget_bytes}",
         f"peak_ram_bytes<={target.ram_budget_bytes}",
     )
     assert 0 < target.flash_budget_bytes <= target.flash_bytes
@@ -179,6 +185,54 @@ def test_a_board_of_ones_own_bounds_a_search_and_gives_latencies(engine: Any, tm
     assert "latency_ms" in answer.out
 
 
+def test_a_board_of_ones_own_may_hold_weights_alone(engine: Any, tmp_path: Path) -> None:
+    text = OWN.replace("flash_kb", 'flash_figure = "flash_bytes"\nflash_kb', 1)
+    target = find_target(own(tmp_path, text))
+    assert target
+    assert target.bounds[0] == "flash_bytes<=421888"
+
+
+def test_a_network_whose_weights_fit_and_whose_file_does_not_is_rejected(tmp_path: Path) -> None:
+    path = own(tmp_path, OWN.replace("flash_kb = 512", "flash_kb = 108"))
+    found = search("munas", "random", fitness="flash_bytes", target=path, budget=60)
+    space: Any = Setup(RunConfig()).space
+    sizes = [(r.status, space.decode(r.genotype)) for r in found.records]
+    fitting = [tflite_file_bytes(network) for status, network in sizes if status == "ok"]
+    assert fitting
+    assert max(fitting) <= 8 * 1024
+    assert [
+        n for status, n in sizes if status == "infeasible" and flash_bytes(n) <= 8 * 1024 < tflite_file_bytes(n)
+    ]
+
+
+def test_weights_alone_are_an_objective_of_the_front_beside_the_file_only_if_bounded_by_the_user() -> None:
+    def names(**values: Any) -> list[str]:
+        setup = Setup(RunConfig(fitness="trace+gdf", **values))
+        return [objective.text for objective in default_objectives(setup)]
+
+    assert names(target="esp32") == ["trace", "tflite_file_bytes", "peak_ram_bytes"]
+    assert names(target="mcu-256k") == ["trace", "flash_bytes", "peak_ram_bytes"]
+    asked = names(target="esp32", bounds=("flash_bytes<=100000",))
+    assert asked == ["trace", "flash_bytes", "tflite_file_bytes", "peak_ram_bytes"]
+    assert names(target="mcu-256k", bounds=("tflite_file_bytes<=90000",))[1:] == [
+        "peak_ram_bytes",
+        "tflite_file_bytes",
+    ]
+
+
+def test_gdf_is_centred_on_the_flash_of_a_board_by_the_weights() -> None:
+    (penalty,) = Setup(RunConfig(fitness="trace+gdf", target="nucleo-f446re")).expression("trace+gdf").penalties
+    assert (penalty.figure, penalty.mu) == ("flash_bytes", 0.421888)
+
+
+def test_pictures_and_the_hypervolume_know_the_bound_on_the_file() -> None:
+    setup = Setup(RunConfig(objectives=("trace", "tflite_file_bytes:min"), target="nucleo-f446re"))
+    size = setup.objectives.objectives[1]
+    assert setup.objectives.upper_limit(size) == 421_888
+    (limit,) = axis_of(size, [1e5, 4e5], setup).limits
+    assert (limit.text, limit.inside) == ("nucleo-f446re: tflite_file_bytes ≤ 421,888", True)
+
+
 def test_a_run_finds_its_board_from_another_folder(engine: Any, tmp_path: Path, monkeypatch: Any) -> None:
     own(tmp_path)
     flags = ("--strategy=random", "--objective=latency_ms:min", "--out=run")
@@ -253,6 +307,11 @@ def test_every_shipped_board_can_be_copied_into_a_file(name: str, tmp_path: Path
             "holds 2 boards (other, my-",
         ),
         ("[my-board]", "[my-board", "is not TOML"),
+        (
+            "flash_kb = 512",
+            "flash_kb = 512\nflash_figure = 'params'",
+            "flash_figure is 'params'; expected tflite_file_bytes or flash_bytes",
+        ),
     ],
 )
 def test_every_slip_in_a_board_is_told_in_one_line(
