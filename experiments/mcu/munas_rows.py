@@ -25,6 +25,7 @@ from engine.training import TrainingPlan
 from engine.training.of_run import train_run
 from engine.training.spectator import Shown
 from fitness.data.splits import load_splits
+from spaces.munas import MunasSpace
 
 FITNESS, STRATEGY, CANDIDATES, TRAINED = "params+macs+bottleneck", "aging(repair=true)", 20_000, 3
 DAY = 86_400
@@ -79,7 +80,7 @@ def reach(row: Row, data: str, options) -> list[str]:
         found = resume(run)
     else:
         found = search(
-            *("munas", STRATEGY, FITNESS),
+            *(MunasSpace(row.shape, row.classes), STRATEGY, FITNESS),
             **{
                 "bounds": [
                     f"munas_size<={row.size}",
@@ -87,7 +88,7 @@ def reach(row: Row, data: str, options) -> list[str]:
                     f"munas_macs<={row.operations}",
                 ]
             },
-            **{"target": "none", "input_shape": row.shape, "classes": row.classes, "out": run},
+            **{"target": "none", "out": run},
             **{"budget": 600 if options.quick else CANDIDATES, "workers": options.workers},
         )
     searched = time.perf_counter() - started

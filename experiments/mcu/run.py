@@ -68,7 +68,7 @@ class Networks:
         self.setup, self.workers = setup, options.workers
         table = setup.table
         known = [row for row, value in enumerate(table.column(METRIC)) if not isnan(value)]
-        self.rows = np.array(known[:40] if options.quick else known)
+        self.rows = np.array(known[:16] if options.quick else known)
         self.genotypes: list[Genotype] = [setup.space.parse(table.architecture(row)) for row in self.rows]
         self.accuracy = self.column(METRIC)
         self.origin = self.column("evolved")
