@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol, cast, overload
@@ -271,6 +272,18 @@ class Space(ABC):
         if network is not None:
             self._remember(genotype, network)
         return genotype
+
+    def record_new(self, choose: Callable[[str, Domain], Value], seen: AbstractSet[int]) -> Genotype:
+        """`record`, but a space in which many answers lead to one member may take another one nearby.
+
+        Args:
+            choose: See `record`.
+            seen: Hashes of genotypes that are not wanted again.
+
+        Returns:
+            Perhaps one of these all the same.
+        """
+        return self.record(choose)
 
     def repair(self, choices: Mapping[str, Value], rng: Random) -> Genotype:
         """The member nearest to `choices`: what fits is kept, the rest is drawn at random."""

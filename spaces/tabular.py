@@ -7,6 +7,7 @@ two genotypes. Knows listed genotypes; where they are from, and what is known of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from random import Random
 
@@ -26,8 +27,9 @@ REACH = 8  # nearest members that are neighbours
 class Sampled(Space):
     """Some members of a space, under its name, with its genotypes, networks and notation.
 
-    Whatever answers the choices of `build` gets the listed member nearest to what the answers describe; so every
-    strategy searches the list, also one that draws single choices from a model of them.
+    Whatever answers the choices of `build` gets the listed member nearest to what the answers describe, or with
+    `record_new` the nearest not seen; so every strategy searches the list, also one that draws single choices from
+    a model of them.
 
     The distance of two genotypes is the mean over the choices that either has: for a number the difference as a
     share of its range, for anything else 0 or 1, and 1 where only one of them has the choice. Neighbours are the
@@ -89,6 +91,17 @@ class Sampled(Space):
     def record(self, choose: Callable[[str, Domain], Value]) -> Genotype:
         """The member nearest to what `choose` answers."""
         return self._nearest(self.whole.record(choose))
+
+    def record_new(self, choose: Callable[[str, Domain], Value], seen: AbstractSet[int]) -> Genotype:
+        """The member nearest to what `choose` answers among those not seen; among all once all are."""
+        described = self.whole.record(choose)
+        member = self._nearest(described)
+        if hash(member) not in seen:
+            return member
+        old = np.array([hash(member) in seen for member in self._members])
+        if old.all():
+            return member
+        return self._members[int(np.argmin(np.where(old, np.inf, self.distances(described))))]
 
     def sample(self, rng: Random) -> Genotype:
         """A random member, each equally likely."""

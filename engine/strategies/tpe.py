@@ -103,7 +103,7 @@ class TreeParzen:
             together = {name: self._distributions[name] for name in common if name not in kept}
             study.sampler = _Sampler(rng.getrandbits(32), together)
             trial = study.ask()
-            genotype = self._space.record(partial(self._suggest, trial, kept))
+            genotype = self._space.record_new(partial(self._suggest, trial, kept), self._random.fingerprints)
             study.tell(trial, state=TrialState.FAIL)  # to TPE it never was; what is told is added whole
             if hash(genotype) not in self._random.fingerprints:
                 return Candidate(self._random.asked, genotype, parent if kept else None)

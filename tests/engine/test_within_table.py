@@ -12,6 +12,7 @@ import pytest
 
 from engine.api import reopen, search
 from engine.strategies import STRATEGIES
+from engine.strategies.random import RandomSearch
 from fitness import figures
 from fitness.benchmarks import SHIPPED, shipped_table
 from fitness.table import Table
@@ -20,6 +21,8 @@ from spaces.munas import MunasSpace
 from spaces.nds import NdsDarts
 from spaces.registry import takes
 from spaces.space import Genotype, Space
+from spaces.tabular import Sampled
+from tests.engine.toys import WORTH, drive, judged
 from tests.small import relaxes
 
 METRIC = "--metric=cifar10_test_6ep_pct"
@@ -83,6 +86,20 @@ def test_every_strategy_searches_the_table_or_refuses(
     listed = [MunasSpace().parse(text) for text in texts]
     assert all(Genotype(record["genotype"]) in listed for record in records)
     assert len({record["key"] for record in records}) > 5
+
+
+@pytest.mark.parametrize("strategy", ["tpe", "bo", "nsga2"])
+def test_most_asks_after_the_start_are_the_models_not_random_ones(strategy: str) -> None:
+    """Where answers lead to few members, a model's next answer mostly leads to one that was asked before."""
+    whole, rng = MunasSpace(), Random(5)
+    space = Sampled(whole, [whole.describe(whole.sample(rng)) for _ in range(80)])
+    options = {"population": 10} if strategy == "nsga2" else {}
+    made: Any = STRATEGIES.load(strategy)(space, WORTH, 0, **options)
+    asked = drive(made, 25, judged(lambda genotype: float(len(genotype))))
+    at_random = drive(RandomSearch(space, WORTH, 0), 25, judged(lambda genotype: 0.0))
+    same = [one.genotype == other.genotype for one, other in zip(asked, at_random, strict=True)]
+    assert sum(same[10:]) < 4
+    assert len({record.genotype for record in asked}) == 25
 
 
 def test_a_table_is_searched_to_its_end_and_known_again(

@@ -149,6 +149,20 @@ def test_answers_lead_to_the_member_nearest_to_them(space: Sampled, whole: Space
         assert found == members[int(numpy.argmin(space.distances(whole.sample(Random(seed)))))]
 
 
+def test_new_answers_lead_to_the_nearest_member_not_seen(space: Sampled, whole: Space) -> None:
+    members = list(space.enumerate())
+    uniform = Random(4).random
+    wanted = whole.record(lambda name, domain: domain.draw(uniform()))
+    order = numpy.argsort(space.distances(wanted), kind="stable").tolist()
+    found, seen = [], set[int]()
+    for _ in members:
+        found.append(space.record_new(lambda name, domain: wanted[name], seen))
+        seen.add(hash(found[-1]))
+    assert found == [members[place] for place in order]
+    assert space.record_new(lambda name, domain: wanted[name], seen) == found[0]
+    assert whole.record_new(lambda name, domain: wanted[name], {hash(wanted)}) == wanted
+
+
 def test_draws_depend_on_the_given_generator_only(whole: Space, texts: list[str]) -> None:
     def draw(seed: int) -> list[Genotype]:
         space, rng = Sampled(whole, texts), Random(seed)
