@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from engine.records import Record
 from engine.run_folder import current_versions
 from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
-from spaces.errors import DamagedRun, MissingExtra, RunError, UsageError
+from spaces.errors import DamagedRun, MissingExtra, RunError, ScoreFailed, UsageError
 from spaces.network import Network
 from spaces.space import Genotype
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fitness.training.images import Splits
     from fitness.training.recipe import Recipe
 
-__all__ = ["Candidate", "epochs_done", "finished", "identity", "identity_of", "train"]
+__all__ = ["Candidate", "Description", "described", "epochs_done", "finished", "train"]
 
 _RECIPE, _RESULT, _WEIGHTS, _CHECKPOINT = "recipe.json", "result.json", "weights.npz", "checkpoint.npz"
 _CALIBRATION: Final = 512  # training images that quantisation takes its ranges from
@@ -41,27 +42,53 @@ class Candidate:
         network: What its genotype stands for.
         plan: How; its device is one that is there.
         folder: Of its own: `recipe.json`, `result.json`, `weights.npz` and, under way, `checkpoint.npz`.
+        data: On what; see `engine.training.data.fingerprint`.
     """
 
     record: Record
     network: Network
     plan: TrainingPlan
     folder: Path
+    data: Mapping[str, object]
 
 
-def identity(folder: Path) -> str | None:
-    """What was trained there and how, as text; None if nothing was begun.
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a training says of itself.
+
+    Attributes:
+        plan: The fields of its `TrainingPlan`.
+        recipe: Those of its `Recipe`: what the plan leaves to the data is decided.
+        data: See `Candidate`; None in what was trained before that was kept.
+    """
+
+    plan: Mapping[str, object]
+    recipe: object
+    data: object
+
+    def on(self, data: object) -> bool:
+        """Whether it is of these data, as far as is known."""
+        return self.data is None or self.data == data
+
+    def like(self, other: Description) -> bool:
+        """Whether accuracies can be compared: the same data and recipe, whatever the seed and the machine."""
+        same = all(self.plan.get(name) == other.plan.get(name) for name in ("data", "train_images"))
+        return same and self.recipe == other.recipe and (other.data is None or self.on(other.data))
+
+
+def described(folder: Path) -> Description | None:
+    """What was trained there and how; None if nothing was begun.
 
     Raises:
         DamagedRun: The file is not what a training writes.
     """
     kept = _read(folder / _RECIPE)
-    return None if kept is None else identity_of(kept.get("candidate"), kept.get("plan"))
-
-
-def identity_of(number: object, plan: object) -> str:
-    """The same of a candidate's number and the fields of a plan."""
-    return json.dumps([number, plan], sort_keys=True)
+    if kept is None:
+        return None
+    plan = kept.get("plan")
+    if not isinstance(plan, dict):
+        raise _damaged(folder / _RECIPE, "it lacks a plan")
+    return Description(plan, kept.get("recipe"), kept.get("data"))
 
 
 def finished(folder: Path, number: int) -> Record | None:
@@ -92,6 +119,9 @@ def train(candidate: Candidate, splits: Splits, spectator: Spectator) -> None:
     from fitness.training.fit import Training
 
     folder, plan, record = candidate.folder, candidate.plan, candidate.record
+    begun = described(folder)
+    if begun is not None and not begun.on(candidate.data):
+        shutil.rmtree(folder)  # what was begun on other data cannot go on
     if (folder / _RESULT).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,11 +141,14 @@ def train(candidate: Candidate, splits: Splits, spectator: Spectator) -> None:
             save_state(folder / _CHECKPOINT, {"training": training.state(), "seconds": seconds})
             spectator.epoch(record.number, epoch.number, epoch.loss, epoch.validation)
         scores, reason = dict(record.scores), None
+        last = training.epochs[-1]
         if _finite(training):
-            scores |= _judged(training, splits, folder / _WEIGHTS)
-            scores |= {"epochs": len(training.epochs), "train_seconds": round(seconds, 3)}
+            try:
+                scores |= _judged(training, splits, folder / _WEIGHTS)
+                scores |= {"epochs": len(training.epochs), "train_seconds": round(seconds, 3)}
+            except ScoreFailed as error:
+                reason = f"after epoch {last.number}: {error}; a lower learning rate may help"
         else:
-            last = training.epochs[-1]
             reason = f"the loss of epoch {last.number} is {last.loss}; a lower learning rate may help"
     result = {
         "parent": record.number,
@@ -150,7 +183,11 @@ def epochs_done(candidate: Candidate) -> list[list[float]]:
 
 
 def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, float]:
-    """Accuracies in percent of the best epoch's weights, which are kept, as floats and quantised."""
+    """Accuracies in percent of the best epoch's weights, which are kept, as floats and quantised.
+
+    Raises:
+        ScoreFailed: The network has diverged.
+    """
     import torch
 
     from fitness.quantise import int8_accuracy, quantise
@@ -159,13 +196,16 @@ def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, floa
     from fitness.training.fit import accuracy
 
     module, normalise = training.take_best(), splits.normalisation
-    save_weights(weights, module)
     scores = {
         "test_accuracy": accuracy(module, splits.test, normalise, training.device),
         "validation_accuracy": training.best_epoch.validation,
     }
     pixels = torch.from_numpy(splits.train.pixels[:_CALIBRATION])
-    quantised = quantise(module.cpu(), normalise(pixels))
+    try:
+        quantised = quantise(module.cpu(), normalise(pixels))
+    except UsageError as error:  # the images suit the network, so a loss that was finite hid what is not
+        raise ScoreFailed("weights or outputs of the network are not finite") from error
+    save_weights(weights, module)
     scores["int8_test_accuracy"] = int8_accuracy(quantised, splits.test, normalise)
     with suppress(MissingExtra, UsageError):  # not installed, or an operation that the runtime does not have
         scores["tflite_bytes"] = len(write_tflite(quantised))
@@ -183,6 +223,7 @@ def _described(candidate: Candidate, recipe: Recipe, splits: Splits) -> dict[str
         "plan": asdict(candidate.plan),
         "recipe": recipe.to_dict(),
         "split": splits.source,
+        "data": dict(candidate.data),
         "normalisation": asdict(splits.normalisation),
         "versions": current_versions(),
     }

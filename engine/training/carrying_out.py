@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -17,8 +18,8 @@ import numpy as np
 
 from engine.executors import processes
 from engine.records import Record, RecordStore
-from engine.training.candidate import Candidate, epochs_done, finished, identity, identity_of, train
-from engine.training.data import load
+from engine.training.candidate import Candidate, Description, described, epochs_done, finished, train
+from engine.training.data import fingerprint, load
 from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
 from engine.training.store import trained_folder, trained_store
@@ -38,8 +39,9 @@ def train_picked(
 ) -> list[Record]:
     """Train candidates of a run and append a record of each to `trained.jsonl`, in the order they were picked.
 
-    What was trained in that way before is not trained again, and what was stopped goes on after its last whole
-    epoch; records but for their seconds are the same however often that happened and with any number of processes.
+    What was trained in that way on the same images before is not trained again, and what was stopped goes on after
+    its last whole epoch; records but for their seconds are the same however often that happened and with any
+    number of processes.
 
     Args:
         run: The run folder.
@@ -61,27 +63,26 @@ def train_picked(
     plan = replace(plan, device=usable_device(plan.device))
     store = trained_store(run, write=True)
     try:
-        known = _known(store, run)
+        splits = load(plan, space, spectator.image)
+        data = fingerprint(splits)
+        known = _known(store, run, plan, data, spectator)
         missing = [
-            Candidate(_sendable(pick), space.decode(pick.genotype), plan, _draft(run, pick, plan))
+            Candidate(_sendable(pick), space.decode(pick.genotype), plan, _draft(run, pick, plan), data)
             for pick in picks
-            if _identity(pick, plan) not in known
+            if pick.number not in known
         ]
-        made = _made(missing, space, workers, spectator)
+        made = _made(missing, splits, workers, spectator)
         with closing(made):
-            return [known.get(_identity(pick, plan)) or _kept(store, run, next(made)) for pick in picks]
+            return [known.get(pick.number) or _kept(store, run, next(made)) for pick in picks]
     finally:
         shutil.rmtree(trained_folder(run, _IMAGES), ignore_errors=True)  # also what a killed process has left
         store.finish()
 
 
-def _identity(pick: Record, plan: TrainingPlan) -> str:
-    return identity_of(pick.number, asdict(plan))
-
-
 def _draft(run: Path, pick: Record, plan: TrainingPlan) -> Path:
     """Where a candidate is trained; it is numbered in the order in which trainings are recorded."""
-    digest = hashlib.sha256(_identity(pick, plan).encode()).hexdigest()[:8]
+    asked = json.dumps([pick.number, asdict(plan)], sort_keys=True)
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
     return trained_folder(run, f"of-{pick.number}-{digest}")
 
 
@@ -90,14 +91,30 @@ def _sendable(record: Record) -> Record:
     return record._replace(scores=dict(record.scores))
 
 
-def _known(store: RecordStore, run: Path) -> dict[str, Record]:
-    """The trainings that are recorded, by what was trained and how."""
+def _known(
+    store: RecordStore, run: Path, plan: TrainingPlan, data: Mapping[str, object], spectator: Spectator
+) -> dict[int, Record]:
+    """The trainings by a plan on these data that are recorded, by the candidates' numbers."""
     left_over = trained_folder(run, len(store))
     if left_over.is_dir():  # killed between the two steps of `_kept`
         _append(store, left_over)
-    return {
-        known: record for record in store if (known := identity(trained_folder(run, record.number))) is not None
-    }
+    asked = asdict(plan)
+    alike = [
+        (found, record)
+        for record in store
+        if (found := described(trained_folder(run, record.number))) is not None and found.plan == asked
+    ]
+    _tell_of_change(alike, data, spectator)
+    return {record.parent: record for found, record in alike if found.on(data) and record.parent is not None}
+
+
+def _tell_of_change(
+    alike: Sequence[tuple[Description, Record]], data: Mapping[str, object], spectator: Spectator
+) -> None:
+    """Say that trainings by the same plan do not count, as they were on other images than there are now."""
+    here = {record.parent for found, record in alike if found.on(data)}
+    if gone := {record.parent for _, record in alike} - here:
+        spectator.changed(len(gone))
 
 
 def _kept(store: RecordStore, run: Path, draft: Path) -> Record:
@@ -118,11 +135,10 @@ def _append(store: RecordStore, folder: Path) -> Record:
     return record
 
 
-def _made(missing: Sequence[Candidate], space: Space, workers: int, spectator: Spectator) -> Generator[Path]:
-    """Train candidates in their order and say where; the data are read only if there are any."""
+def _made(missing: Sequence[Candidate], splits: Splits, workers: int, spectator: Spectator) -> Generator[Path]:
+    """Train candidates in their order and say where."""
     if not missing:
         return
-    splits = load(missing[0].plan, space, spectator.image)
     spectator.begin([one.record.number for one in missing], missing[0].plan.epochs)
     serial = workers == 1 or len(missing) == 1
     with closing(

@@ -22,6 +22,9 @@ class Spectator:
     def image(self, done: int, wanted: int) -> None:
         """So many images of the data are read."""
 
+    def changed(self, candidates: int) -> None:
+        """So many candidates were trained in that way on other images than the same source has now."""
+
     def begin(self, candidates: Sequence[int], epochs: int) -> None:
         """At most so many epochs of each of these candidates are to come."""
 
@@ -52,6 +55,11 @@ class Shown(Spectator):
         self._images(done, wanted)
         if done == wanted:
             self._images.close()
+
+    def changed(self, candidates: int) -> None:
+        """See `Spectator`."""
+        what = "1 training does" if candidates == 1 else f"trainings of {candidates} candidates do"
+        tell(f"the images have changed since: {what} not count")
 
     def begin(self, candidates: Sequence[int], epochs: int) -> None:
         """See `Spectator`."""

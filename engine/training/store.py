@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from engine.records import RecordStore
+from engine.records import Record, RecordStore
 
-__all__ = ["has_trainings", "trained_folder", "trained_store", "weights_of"]
+__all__ = ["has_trainings", "newest", "trained_folder", "trained_store", "weights_of"]
 
 
 def trained_store(run: Path, write: bool = False) -> RecordStore:
@@ -25,6 +26,11 @@ def trained_store(run: Path, write: bool = False) -> RecordStore:
 def has_trainings(run: Path) -> bool:
     """Whether anything in a run folder has been trained."""
     return (run / "trained.jsonl").is_file()
+
+
+def newest(trainings: Iterable[Record]) -> dict[int, Record]:
+    """The newest of the successful trainings of every candidate, by the candidate's number."""
+    return {record.parent: record for record in trainings if record.status == "ok" and record.parent is not None}
 
 
 def trained_folder(run: Path, name: object = "") -> Path:

@@ -6,7 +6,7 @@ The test images are those that the set keeps apart; they choose nothing. Where i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,22 @@ from spaces.errors import UsageError
 if TYPE_CHECKING:
     from fitness.data.image_set import ImageSet
 
-__all__ = ["OnImage", "load_splits"]
+__all__ = ["OnImage", "Sizes", "load_splits", "split_sizes"]
 
 OnImage = Callable[[int, int], None]
 """Told how many images are read, and of how many."""
 
 _TEST_SHARE: Final = 0.1  # of a set that keeps no images apart
 _LEAST_DEVIATION: Final = 1e-6  # a channel that is the same everywhere becomes 0, not infinite
+
+
+class Sizes(NamedTuple):
+    """How many images each part of a set gets, and how many classes there are."""
+
+    train: int
+    validation: int
+    test: int
+    classes: int
 
 
 def load_splits(
@@ -57,36 +66,53 @@ def load_splits(
     """
     if len(shape) != 3 or min(shape) < 1:
         raise UsageError(f"images cannot have the shape {shape}; expected channels, height and width above 0")
-    if not 0 < validation < 1 - _TEST_SHARE:
-        raise UsageError(f"validation is {validation}; expected a share of the images between 0 and 0.9")
-    with reading(source) as found:
-        if found is None or found.labels is None:
-            raise UsageError(
-                f"{source} has no class labels to train on; expected a source with labels, e.g. digits"
-            )
-        test_set = found.test() if found.test else None
-        if test_set is not None:
-            _check_tests(found, test_set, source)
+    with reading(source) as read:
+        found, test_set, sizes = _parts(read, source, validation)
         wanted = found.count + (test_set.count if test_set else 0)
         everything = _all(found, source, shape, lambda done: on_image(done, wanted))
         kept_apart = (
             _all(test_set, source, shape, lambda done: on_image(found.count + done, wanted)) if test_set else None
         )
     order = np.random.default_rng(seed).permutation(found.count)
-    held_back = round(validation * found.count)
-    tested = 0 if kept_apart else round(_TEST_SHARE * found.count)
-    parts = np.split(order, [found.count - held_back - tested, found.count - held_back])
+    parts = np.split(order, [sizes.train, found.count - sizes.validation])
     train, split_test, validated = (LabelledImages(everything.pixels[p], everything.labels[p]) for p in parts)
-    if not (len(validated) and (kept_apart or len(split_test)) and len(train) >= found.classes):
-        raise UsageError(
-            f"{source} holds {found.count:,} images of {found.classes} classes, too few to train on a part and "
-            "judge by the rest; expected at least one of every class for training and ten in all"
-        )
     test = kept_apart or split_test
     how = f"{source}: {len(train):,} images for training, {len(validated):,} for validation, {len(test):,} for " + (
         "testing, kept apart by the set" if kept_apart else "testing, split here as the set keeps none apart"
     )
     return Splits(train, validated, test, _normalisation(found, train), found.classes, how)
+
+
+def split_sizes(source: str, validation: float = 0.1) -> Sizes:
+    """How `load_splits` would split a source; no image is converted.
+
+    Raises:
+        UsageError: See `load_splits`, as those that follow.
+        UntrustedFile: A pickle that asks for more than the official files hold.
+        RunError: The files are damaged or cannot be read.
+    """
+    with reading(source) as found:
+        return _parts(found, source, validation)[2]
+
+
+def _parts(found: ImageSet | None, source: str, validation: float) -> tuple[ImageSet, ImageSet | None, Sizes]:
+    """A set, the images that it keeps apart, and how many each part gets."""
+    if not 0 < validation < 1 - _TEST_SHARE:
+        raise UsageError(f"validation is {validation}; expected a share of the images between 0 and 0.9")
+    if found is None or found.labels is None:
+        raise UsageError(f"{source} has no class labels to train on; expected a source with labels, e.g. digits")
+    tests = found.test() if found.test else None
+    if tests is not None:
+        _check_tests(found, tests, source)
+    held_back = round(validation * found.count)
+    tested = 0 if tests else round(_TEST_SHARE * found.count)
+    sizes = Sizes(found.count - held_back - tested, held_back, tests.count if tests else tested, found.classes)
+    if not (sizes.validation and sizes.test and sizes.train >= found.classes):
+        raise UsageError(
+            f"{source} holds {found.count:,} images of {found.classes} classes, too few to train on a part and "
+            "judge by the rest; expected at least one of every class for training and ten in all"
+        )
+    return found, tests, sizes
 
 
 def _check_tests(found: ImageSet, tests: ImageSet, source: str) -> None:

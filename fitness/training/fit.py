@@ -24,6 +24,7 @@ __all__ = ["Epoch", "Training", "accuracy", "predictions"]
 
 _WARM_UP = 0.05  # of all steps
 _JUDGED_AT_ONCE = 500  # images of a forward without gradients
+_SEEDS = 2**63  # a seed that makes more than one for each epoch wraps around: generators take no longer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Training:
     def _batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch: shuffled, normalised, augmented; never a last one too small for batch norm."""
         recipe, train = self.recipe, self.splits.train
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % _SEEDS)
         order = torch.randperm(len(train), generator=generator)
         for places in order.tensor_split(self.steps):
             chosen = places.numpy()
@@ -188,7 +189,8 @@ def _loss(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def _steps(images: int, batch: int) -> int:
-    return max(1, round(images / batch))
+    """As many as bring batches nearest to what was asked for, none of a single image: it has no variance."""
+    return max(1, min(round(images / batch), images // 2))
 
 
 def _schedule(step: int, steps: int) -> float:

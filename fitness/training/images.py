@@ -58,7 +58,8 @@ class Splits:
     Args:
         train: What weights are fitted to.
         validation: What epochs and networks are chosen by.
-        test: What is reported, and nothing is chosen by.
+        test: What accuracies are reported on. No training looks at it; who picks among trained networks by a test
+            accuracy has chosen by it, and the one picked looks better than it is.
         normalisation: Of the training images.
         classes: Number of classes.
         source: What was asked for, and how it was split.
