@@ -60,6 +60,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.output import check_places
 
     check_places(options.plot, options.file)
+    format_of(options.format, options.file)  # refused before an hour's work
     if options.plot:
         from engine.results.pictures import check_ending
 

@@ -81,6 +81,7 @@ def call(options: argparse.Namespace) -> str:
         raise UsageError("nothing to correlate with; name a column of the table with --metric")
     if options.train_top is not None and options.regret is None:
         raise UsageError("--train-top is for --regret, which is not given; give both")
+    kind = format_of(options.format, options.file)
     asked = Asked(
         options.metric,
         options.sample,
@@ -111,7 +112,6 @@ def call(options: argparse.Namespace) -> str:
         draw_correlation(found, Path(options.plot))
         if not options.quiet:
             tell(f"plot of {len(found.rows)} scores written to {options.plot}")
-    kind = format_of(options.format, options.file)
     text = format_correlation(found, kind)
     if not options.file:
         return text

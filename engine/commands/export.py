@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from engine.commands.options import add_objectives, add_problem, given, one_of, whole
+from spaces.errors import UsageError
 
 __all__ = ["add", "call"]
 
@@ -39,6 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def call(options: argparse.Namespace) -> str:
     """What was written, and what was found when it was checked."""
     from engine.config import load_config
+    from engine.results.export import FORMATS
     from engine.results.export.subject import Wanted, subjects
     from engine.results.export.writing import export, format_exports, format_for
 
@@ -46,6 +48,8 @@ def call(options: argparse.Namespace) -> str:
     for name in ("objectives", "seed", "out", "data"):  # they mean the export's own here
         flags.pop(name, None)
     kind = format_for(options.format, options.out)
+    if options.seed is not None and not FORMATS[kind].weights:
+        raise UsageError(f"format {kind} has no weights that --seed could draw; leave it out")
     config = load_config(None, {"target": "none", **flags})
     wanted = Wanted(options.architecture, options.pick, options.top, options.objectives or (), options.seed)
     return format_exports(

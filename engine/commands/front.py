@@ -10,6 +10,7 @@ from spaces.errors import UsageError
 __all__ = ["add", "call"]
 
 _FORMATS = ("table", "csv", "json", "png", "svg", "parquet")
+_ENDINGS = {f".{'txt' if name == 'table' else name}": name for name in _FORMATS}
 _FILES = ("png", "svg", "parquet")
 """Formats that are no text."""
 
@@ -28,17 +29,17 @@ def call(options: argparse.Namespace) -> str:
 
     from engine.results.front import format_front, front_in, recorded_names, write_parquet
     from engine.results.output import write_text
+    from engine.results.tabular import format_of
     from engine.run_folder import RunFolder
     from engine.setup import Setup
     from engine.training.measured import MEASURED
 
+    kind = format_of(options.format, options.out, _ENDINGS)
+    if kind in _FILES and not options.out:
+        raise UsageError(f"--format {kind} needs a file to write to; add --out FILE.{kind}")
     folder = RunFolder.read(Path(options.run))
     setup = Setup(folder.config, own_scores=MEASURED)
     setup.refer(folder.reference)
-    ending = Path(options.out or "").suffix[1:]
-    kind = options.format or (ending if ending in _FORMATS else "table")
-    if kind in _FILES and not options.out:
-        raise UsageError(f"--format {kind} needs a file to write to; add --out FILE.{kind}")
     store, found = front_in(folder, setup, options.objectives or ())
     names = recorded_names(setup)
     if kind in ("png", "svg"):

@@ -42,11 +42,23 @@ class FrontArchive:
         self._new_merits: list[list[float]] = []
 
     def add(self, record: Record) -> None:
-        """Take in one record; those that are not ok or repeat a network do not count."""
+        """Take in one record; those that are not ok or repeat a network do not count.
+
+        Raises:
+            RunError: It lacks a score.
+        """
         if record.status == "ok" and not record.cached:
+            try:
+                merits = [objective.merit(record.scores) for objective in self.objectives]
+            except KeyError as error:
+                raise RunError(
+                    f"record {record.number} of the run has no {error.args[0]}, which runs like it have now: its "
+                    "target, or this program, has changed since; name recorded scores with --objective "
+                    "or run again"
+                ) from error
             self.considered += 1
             self._new_numbers.append(record.number)
-            self._new_merits.append([objective.merit(record.scores) for objective in self.objectives])
+            self._new_merits.append(merits)
             if len(self._new_numbers) >= _CHUNK:
                 self._reduce()
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf, isfinite
 from pathlib import PurePath
 
+from spaces.errors import UsageError
+
 __all__ = [
+    "ENDINGS",
     "FORMATS",
     "aligned",
     "as_csv",
@@ -21,7 +24,8 @@ __all__ = [
 ]
 
 FORMATS = ("table", "csv", "json", "latex")
-_ENDINGS = {".csv": "csv", ".json": "json", ".tex": "latex"}
+ENDINGS = {".txt": "table", ".csv": "csv", ".json": "json", ".tex": "latex"}
+"""Which of them a file has whose name ends so."""
 
 Cells = Sequence[Sequence[str]]
 
@@ -62,9 +66,20 @@ def as_latex(cells: Cells, left: int = 1, rules: Sequence[int] = ()) -> list[str
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
 
-def format_of(asked: str | None, path: str | None) -> str:
-    """Which of `FORMATS`: the one asked for, or what a file's ending says."""
-    return asked or _ENDINGS.get(PurePath(path or "").suffix, FORMATS[0])
+def format_of(asked: str | None, path: str | None, endings: Mapping[str, str] = ENDINGS) -> str:
+    """The format asked for, or what a file's ending says: a table if there is none.
+
+    Raises:
+        UsageError: Neither says.
+    """
+    ending = PurePath(path or "").suffix
+    if asked:
+        return asked
+    if not ending:
+        return FORMATS[0]
+    if ending.lower() not in endings:
+        raise UsageError(f"no format has files named {path!r:.80}; expected {', '.join(endings)}, or add --format")
+    return endings[ending.lower()]
 
 
 def counted(number: int, what: str) -> str:

@@ -356,6 +356,7 @@ def _emptied(line: str) -> str:
         (["--workers=-1"], "workers is -1"),
         (["--cluster=here"], "cluster"),
         (["--file=nowhere/found.csv"], "there is no folder 'nowhere'"),
+        (["--file=found.pdf"], "no format has files named 'found.pdf'; expected .txt, .csv, .json, .tex, or add"),
         (["--plot=nowhere/found.png"], "there is no folder 'nowhere'"),
         (["--strategies=aging(size=3)"], "takes no option 'size'"),
         (["--simulated-seconds=100"], "nothing is looked up"),

@@ -299,6 +299,7 @@ def test_constant_scores_are_all_equal(engine: Callable[..., Any], tmp_path: Pat
         (["--plot=plot.pdf"], 2, "plot 'plot.pdf'; expected a name ending in .png or .svg"),
         (["--plot=nowhere/plot.png"], 2, "cannot write nowhere/plot.png: there is no folder 'nowhere'"),
         (["--out=nowhere/text.csv"], 2, "cannot write nowhere/text.csv: there is no folder 'nowhere'"),
+        (["--out=text.pdf"], 2, "no format has files named 'text.pdf'; expected .txt, .csv, .json, .tex, or add"),
         (["--space=nats-sss"], 2, "does not hold architectures of space 'nats-sss'"),
         (["--metric=gaps_pct", "--table=no.csv"], 2, "no.csv"),
     ],

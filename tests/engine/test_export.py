@@ -263,6 +263,15 @@ def test_files_that_are_there_are_kept(engine: Any, run: Path) -> None:
         (["8:16:24", "--space=nats-sss", "--format=json"], "8:16:24"),
         (["nowhere", "--format=json"], "nowhere"),
         (["run", "--pick=best", "--format=torch", "--seed=-1"], "seed is -1; expected"),
+        (["run", "--pick=best", "--format=json", "--seed=7"], "format json has no weights that --seed could draw"),
+        (
+            ["run", "--pick=best", "--format=torch", "--out=net.onnx"],
+            "net.onnx is a name for format onnx; expected a folder, or a name ending in .pt or .py",
+        ),
+        (
+            ["run", "--pick=best", "--format=json", "--out=a.py"],
+            "a.py is a name for format torch; expected a folder",
+        ),
         (["run", "--pick=knee", "--objective=naswot", "--format=json"], "unknown recorded score 'naswot'"),
     ],
 )

@@ -127,6 +127,17 @@ def test_the_format_asked_for_wins_over_the_ending(engine: Any, run: Path, tmp_p
     assert (tmp_path / "front.dat").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["front.xyz", "front.tex", "front.v2"])
+def test_an_ending_of_no_format_is_refused(name: str, engine: Any, run: Path, tmp_path: Path) -> None:
+    complaint = engine("front", "run", f"--out={name}").complaint
+    known = ".txt, .csv, .json, .png, .svg, .parquet"
+    assert complaint == f"no format has files named '{name}'; expected {known}, or add --format"
+    assert not (tmp_path / name).exists()
+    assert engine("front", "run", f"--out={name}", "--format=table").code == 0
+    assert engine("front", "run", "--out=FRONT.CSV").code == 0
+    assert (tmp_path / "FRONT.CSV").read_text().startswith("number,")
+
+
 def test_the_knee_and_the_limits_of_the_run_are_drawn(engine: Any, tmp_path: Path) -> None:
     flags = ("--budget=40", "--strategy=random", "--bound=macs<=90000000", "--bound=params<=5000000", "--quiet")
     assert engine("run", "--out=board", *flags).code == 0

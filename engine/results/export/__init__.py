@@ -39,11 +39,13 @@ class Format:
         endings: Of the files that belong together.
         where: "module:function" that makes them of a `Subject` and a source of images or None.
         images: Whether it takes a source of images.
+        weights: Whether weights are in the file.
     """
 
     endings: tuple[str, ...]
     where: str
     images: bool = False
+    weights: bool = True
 
     def make(self, subject: Subject, data: str | None) -> Made:
         """The files of one network."""
@@ -56,6 +58,6 @@ FORMATS = {
     "torch": Format((".pt", ".py"), "engine.results.export.as_torch:make"),
     "onnx": Format((".onnx",), "engine.results.export.as_onnx:make"),
     "tflite": Format((".tflite",), "engine.results.export.as_tflite:make", images=True),
-    "json": Format((".json",), "engine.results.export.as_json:make"),
+    "json": Format((".json",), "engine.results.export.as_json:make", weights=False),
 }
 """Name and what it is."""

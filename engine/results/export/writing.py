@@ -100,7 +100,7 @@ def format_exports(done: Sequence[Exported], as_json: bool) -> str:
         [["file", "bytes"]] + [[str(path), f"{size:,}"] for each in done for path, size in each.files.items()]
     )
     for each in done:
-        weights = "" if each.kind == "json" else f"weights {each.subject.weights}; "
+        weights = f"weights {each.subject.weights}; " if FORMATS[each.kind].weights else ""
         lines.append(f"{each.subject.name}: {weights}{each.made.said}")
     return "\n".join(lines)
 
@@ -116,6 +116,12 @@ def _stems(found: Sequence[Subject], chosen: Format, out: str | None) -> list[Pa
         return [path.with_suffix("")]
     if path.exists() and not path.is_dir():
         raise UsageError(f"{out} is a file; expected a folder, or a name ending in {' or '.join(chosen.endings)}")
+    for name, other in FORMATS.items():
+        if path.suffix in other.endings and not path.is_dir():
+            raise UsageError(
+                f"{out} is a name for format {name}; expected a folder, or a name ending in "
+                f"{' or '.join(chosen.endings)}"
+            )
     return [path / subject.name for subject in found]
 
 
