@@ -222,6 +222,11 @@ def run(setup: Setup, on_record: OnRecord = _ignore, on_start: Callable[[], None
     setup.strategy()  # a wrong option is found before the folder is made, and so is
     if setup.config.table:
         _ = setup.table  # a wrong table, even if no score of this run reads it
+    names = [score.name for score in setup.computed]
+    if any(name.startswith("table:") for name in names):
+        from fitness.table_space import check_looked_up
+
+        check_looked_up(setup.space, names)
     reference = setup.reference()
     setup.refer(reference)
     with closing(_evaluations(setup)) as runner:

@@ -23,6 +23,8 @@ from spaces.errors import DamagedRun, RunError, UsageError
 from spaces.space import Genotype
 
 Status = Literal["ok", "infeasible", "failed"]
+_OF_ONE = re.compile(r"""'[^']{25,}('|$)|"[^"]{25,}("|$)|(?<![\w.<>=-])-?\d[\d,.e+-]*(?!\w)""")  # networks, numbers
+_LONGEST_CAUSE = 100  # characters
 STATUSES = ("ok", "infeasible", "failed")
 _FIELDS = ("number", "parent", "status", "reason", "cached", "key", "scores", "genotype", "seconds")
 _KEY = re.compile("[0-9a-f]{32}")
@@ -74,6 +76,17 @@ class Record(NamedTuple):
     def candidate(self) -> Candidate:
         """What was asked."""
         return Candidate(self.number, self.genotype, self.parent)
+
+    @property
+    def cause(self) -> str:
+        """Why it is not ok, without what differs between records: "bound flash_bytes<=262144"; "" if it is ok."""
+        if self.status == "ok":
+            return ""
+        reason = self.reason or "no reason given"
+        if self.status == "infeasible":
+            return reason.rpartition("; ")[2]
+        text = _OF_ONE.sub("…", reason)
+        return text if len(text) <= _LONGEST_CAUSE else f"{text[:_LONGEST_CAUSE]}…"
 
     def to_dict(self) -> dict[str, object]:
         """The record as plain JSON values, in the order of a line of the file."""

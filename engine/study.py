@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from engine.evaluation import SUPERNET, Outcome
 from engine.executors import Evaluations, Ticket
-from engine.records import Candidate, Record, RecordStore
+from engine.records import Candidate, Record, RecordStore, Status
 from engine.strategies.base import Exhausted, Strategy, Waiting
 from spaces.errors import NothingFeasible, RunError
 from spaces.space import Space
@@ -59,7 +59,7 @@ class Study:
         self._space, self._strategy, self._store = space, strategy, store
         self._evaluations, self._shareable = evaluations, shareable
         self._open_asks = open_asks
-        self._rejections: Counter[str] = Counter()
+        self._rejections: Counter[tuple[Status, str]] = Counter()
         self._feasible = 0
         self._patience = math.inf if getattr(strategy, "thorough", False) else PATIENCE
         self._cost, self._allowance = cost, allowance
@@ -158,14 +158,13 @@ class Study:
         if record.status == "ok":
             self._feasible += 1
         elif not self._feasible:
-            reason = record.reason or record.status
-            self._rejections[reason.rpartition("; ")[2] if record.status == "infeasible" else reason] += 1
+            self._rejections[record.status, record.cause] += 1
             if told >= self._patience:
                 raise NothingFeasible(nothing_feasible(self._rejections, told))
 
     @property
-    def rejections(self) -> Counter[str]:
-        """While nothing was feasible: how many candidates each bound or failure turned down."""
+    def rejections(self) -> Counter[tuple[Status, str]]:
+        """While nothing was feasible: how many candidates came to which status, and by which cause."""
         return self._rejections
 
     @property
@@ -174,10 +173,14 @@ class Study:
         return self._feasible
 
 
-def nothing_feasible(rejections: Counter[str], tried: int) -> str:
-    """The message for a run in which no candidate came through."""
-    if rejections.keys() == {SUPERNET}:
+def nothing_feasible(rejections: Counter[tuple[Status, str]], tried: int) -> str:
+    """The message for a run in which no candidate came through: commonest causes, and a remedy for the first."""
+    if rejections.keys() == {("infeasible", SUPERNET)}:
         return f"none of {tried:,} candidates is an architecture: all are supernets; give a larger budget"
-    causes = ", ".join(f"{cause} turned down {count:,}" for cause, count in rejections.most_common(3))
-    remedy = "loosen the bound or the target" if "bound " in causes else "mend or replace the score"
+    commonest = rejections.most_common(3)
+    causes = ", ".join(
+        f"{cause} turned down {count:,}" if status == "infeasible" else f"{count:,} failed ({cause})"
+        for (status, cause), count in commonest
+    )
+    remedy = "mend or replace the score" if commonest[0][0][0] == "failed" else "loosen the bound or the target"
     return f"none of {tried:,} candidates is feasible: {causes}; {remedy}"

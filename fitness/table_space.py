@@ -6,6 +6,7 @@ tables are read to the end, of others the first architecture stands for all.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
@@ -15,8 +16,9 @@ from fitness.table_store import BENCHMARKS, find_tables, missing_table, whole_sp
 from spaces import SPACES
 from spaces.errors import UsageError
 from spaces.space import Space
+from spaces.supernet import SupernetSpace
 
-__all__ = ["check_holds", "holds", "is_sample", "tables_of"]
+__all__ = ["check_holds", "check_looked_up", "holds", "is_sample", "tables_of"]
 
 
 def holds(table: Table, space: Space) -> bool:
@@ -48,6 +50,24 @@ def check_holds(table: Table, space: Space) -> None:
 def is_sample(space: Space) -> bool:
     """Whether a table of a space can hold no more than some of its networks: no one can train or list them all."""
     return space.size is None
+
+
+def check_looked_up(space: Space, scores: Iterable[str]) -> None:
+    """Refuse to search a whole space by a table that holds only some of its networks: hardly any would be known.
+
+    Args:
+        space: What is searched.
+        scores: Names of all scores that are computed for it.
+
+    Raises:
+        UsageError: One is looked up in a table, and the space is too large for any table to list.
+    """
+    looked_up = [name for name in scores if name.startswith("table:")]
+    if looked_up and is_sample(space) and not isinstance(space, SupernetSpace):
+        raise UsageError(
+            f"{looked_up[0]} is known only of the networks in the table, and the whole space {space.name!r} is "
+            "searched; add --within-table, in Python within_table=True"
+        )
 
 
 def tables_of(space: Space) -> tuple[Path, ...]:

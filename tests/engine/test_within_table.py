@@ -136,6 +136,19 @@ def test_a_space_of_ones_own_is_cut_down_to_a_table(own: tuple[Path, list[str]])
     assert all(record.genotype in listed for record in found.records)
 
 
+@pytest.mark.parametrize("given", ["--fitness=table:board_pct", "--bound=table:board_pct>=50"])
+def test_a_whole_space_is_not_searched_by_a_table_of_some_of_it(
+    given: str, engine: Any, own: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    answer = engine("run", "--space=munas", given, f"--table={own[0]}", "--budget=5", "--out=found")
+    assert answer.code == 2
+    assert answer.complaint == (
+        "table:board_pct is known only of the networks in the table, and the whole space 'munas' is searched; "
+        "add --within-table, in Python within_table=True"
+    )
+    assert not (tmp_path / "found").exists()
+
+
 def test_a_table_of_another_space_is_refused(engine: Any, own: tuple[Path, list[str]]) -> None:
     answer = engine("run", "--space=nats-tss", "--within-table", f"--table={own[0]}", "--budget=5")
     assert answer.code == 2

@@ -131,7 +131,7 @@ def _count(store: RecordStore) -> Counts:
         cached += record.cached
         seconds += record.seconds
         if record.status != "ok":
-            reasons[f"{record.status}: {_cause(record.reason or 'no reason given')}"] += 1
+            reasons[f"{record.status}: {record.cause}"] += 1
     return Counts(statuses, cached, reasons.most_common(6), seconds)
 
 
@@ -156,12 +156,6 @@ def _cloud(store: RecordStore, front: Front) -> tuple[list[list[float]], int, li
         if series:
             series.append((len(store) - 1, series[-1][1]))
     return cloud, step, best
-
-
-def _cause(reason: str) -> str:
-    """A reason without what differs from record to record: "bound flash_bytes<=262144"."""
-    _, bound, text = reason.rpartition("; bound ")
-    return f"{bound[2:]}{text}" if bound else reason[:80]
 
 
 def _picks(store: RecordStore, setup: Setup, front: Front) -> list[tuple[Record, list[str]]]:
