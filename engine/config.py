@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
 
+from engine.targets import kept_target
 from spaces.errors import UnknownName, UsageError
 
 MAX_BUDGET = 100_000_000  # records; a hundred million lines are 50 GB, so more is a slip of the finger
@@ -27,8 +28,8 @@ class RunConfig:
         fitness: Expression of scores and penalties.
         objectives: Instead of the fitness alone, expressions with an optional :min or :max.
         bounds: NAME<=NUMBER or NAME>=NUMBER, each on a raw score.
-        target: Microcontroller whose memory bounds the search, by name or as FILE.toml; "none", or "default":
-            mcu-256k for munas.
+        target: Microcontroller whose memory bounds the search, by name, as FILE.toml or as the text of such a file;
+            "none", or "default": mcu-256k for munas.
         table: Benchmark tables (CSV) or official archive folders that table:COLUMN reads, the first that has the
             column; the imported table of the space if not given. One may be given as text alone.
         within_table: Whether only networks of the table are searched.
@@ -187,7 +188,8 @@ def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
             raise UsageError(f"config {path!r} is not TOML: {error}") from error
         config = RunConfig.from_dict(values, f"config {path!r}")
     config = replace(config, **flags)  # type: ignore[arg-type]
-    # A run is resumed and asked from other folders than the one it was started in.
+    # A run is resumed and asked from other folders than the one it was started in, and when files have changed.
+    config = replace(config, target=kept_target(config.target))
     source, colon, path = config.data.partition(":")
     if colon and path:
         config = replace(config, data=f"{source}:{Path(path).expanduser().resolve()}")

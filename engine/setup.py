@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from engine.records import Record
 from engine.score_cache import ScoreCache
 from engine.strategies import STRATEGIES
 from engine.strategies.base import Strategy
-from engine.targets import Target, find_target, is_own
+from engine.targets import Target, find_target, kept_target
 from fitness import FITNESS
 from fitness.base import Fitness
 from fitness.data import check_source
@@ -102,20 +101,22 @@ class Setup:
     @cached_property
     def target(self) -> Target | None:
         """The microcontroller whose memory bounds the search."""
+        return find_target(self._target)
+
+    @cached_property
+    def _target(self) -> str:
+        """What is kept of the target."""
         if self.config.target == "default":
-            return find_target("mcu-256k" if self.space.name == "munas" else "none")
-        return find_target(self.config.target)
+            return "mcu-256k" if self.space.name == "munas" else "none"
+        return kept_target(self.config.target)
 
     @property
     def resolved(self) -> RunConfig:
         """The config with the defaults named that another version or machine, resuming the run, would choose."""
-        target = self.target.name if self.target else "none"
-        if is_own(self.config.target):  # runs are resumed and asked from other folders too
-            target = str(Path(self.config.target).resolve())
         looked_up = any(score.name.startswith("table:") for score in self.computed)
         table = self.table_paths if looked_up or self.config.within_table else self.config.table
         rank = self._rank if self.ranking is not None else None
-        return replace(self.config, target=target, table=table, rank=rank, data=self.data, device=self.device)
+        return replace(self.config, target=self._target, table=table, rank=rank, data=self.data, device=self.device)
 
     @cached_property
     def table(self) -> Table:

@@ -109,9 +109,10 @@ def _targets() -> Rows:
 
 
 _TARGETS_NOTE = (
-    "ram_bytes: largest contiguous region; budgets: what the runtime leaves to a model, in bytes; conv, depthwise, "
-    "dense: million\nint8 MACs a second, from measured latencies, or ~ estimated; --json gives every source. Own "
-    "boards: --target my-board.toml,\na table copied from"
+    "ram_bytes: largest contiguous region; flash_budget: bytes for the .tflite file, ram_budget: for the arena of "
+    "TFLite Micro\n(mcu-256k: for weights, for tensors); conv, depthwise, dense: million int8 MACs a second, from "
+    "measured latencies,\nor ~ estimated; --json gives every source. Own boards: --target my-board.toml, a table "
+    "copied from"
 )
 
 

@@ -42,6 +42,8 @@ def announce(setup: Setup) -> str:
             f"target {setup.target.name}: flash {setup.target.flash_budget_bytes:,} B, "
             f"RAM {setup.target.ram_budget_bytes:,} B for the model"
         )
+        if any(score.name.startswith("latency_ms") for score in setup.computed):
+            lines.append("latency_ms is an estimate: multiply-accumulates over the board's rates")
     if setup.bounds:
         lines.append("bounds " + ", ".join(map(str, setup.bounds)))
     images = {score.name: score for score in setup.computed if isinstance(score, Score)}

@@ -11,6 +11,7 @@ wide pointwise layers of MobileNetV1 at a higher rate than those of DS-CNN, whic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import NamedTuple
 
 from engine.targets.profile import Rate, Speed
@@ -51,13 +52,12 @@ def speed_of(latencies_ms: Mapping[str, float], source: str) -> Speed:
         latencies_ms: Milliseconds per inference of "ic", "kws", "vww" and possibly "ad".
         source: Whose they are.
     """
-    rows = [(WORK[name], latencies_ms[name] / 1000) for name in FITTED]
-    cc = sum((work.conv / t) ** 2 for work, t in rows)
-    dd = sum((work.depthwise / t) ** 2 for work, t in rows)
-    cd = sum(work.conv * work.depthwise / t**2 for work, t in rows)
-    c, d = sum(work.conv / t for work, t in rows), sum(work.depthwise / t for work, t in rows)
-    determinant = cc * dd - cd * cd
-    x, y = (c * dd - d * cd) / determinant, (d * cc - c * cd) / determinant
+    speeds = [(WORK[name].conv, WORK[name].depthwise, latencies_ms[name] / 1000) for name in FITTED]
+    # The normal equations by the 2x2 minors: sums of squares do not cancel, so the determinant is above 0.
+    pairs = [((a / t, b / t), (c / u, d / u)) for (a, b, t), (c, d, u) in combinations(speeds, 2)]
+    determinant = sum((a * d - c * b) ** 2 for (a, b), (c, d) in pairs)
+    x = sum((a * d - c * b) * (d - b) for (a, b), (c, d) in pairs) / determinant
+    y = sum((a * d - c * b) * (a - c) for (a, b), (c, d) in pairs) / determinant
     if 0 < x <= y:
         fitted = f"{source}: least squares over ic, kws and vww"
         conv, depthwise = Rate(1 / x, True, fitted), Rate(1 / y, True, fitted)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from engine.targets.mlperf_tiny import DENSE_SPEED, DEPTHWISE_SLOWDOWN, FITTED, WORK, speed_of
-from engine.targets.profile import FLASH_FIGURES, KB, Rate, Speed, Target
+from engine.targets.profile import FLASH_FIGURES, KB, RAM_FIGURES, Rate, Speed, Target
 from spaces.errors import UnknownName, UsageError
 
 _TEXTS = ("board", "core", "runtime", "memory_source", "runtime_source", "rate_source")
@@ -17,12 +16,13 @@ _SIZES = {
     "flash_kb": "flash_bytes",
     "ram_kb": "ram_bytes",
     "runtime_flash_kb": "runtime_flash_bytes",
-    "interpreter_ram_kb": "interpreter_ram_bytes",
     "application_ram_kb": "application_ram_bytes",
 }
 _KINDS = ("conv", "depthwise", "dense")
-_FIELDS = (*_TEXTS, *_SIZES, "flash_figure", "clock_mhz", "mlperf_tiny_ms", "mmacs_per_second", "measured")
+_FIGURES = {"flash_figure": FLASH_FIGURES, "ram_figure": RAM_FIGURES}
+_FIELDS = (*_TEXTS, *_SIZES, *_FIGURES, "clock_mhz", "mlperf_tiny_ms", "mmacs_per_second", "measured")
 _LARGEST_KB = 1 << 30
+_SLOWEST, _FASTEST = 1e-6, 1e9  # of rates, latencies and clocks; what lies beyond is a slip and would overflow
 
 
 def read_targets(text: str, where: str) -> dict[str, Target]:
@@ -48,19 +48,26 @@ def read_targets(text: str, where: str) -> dict[str, Target]:
     return {name: _target(name, table, f"{where}: [{name}]") for name, table in tables.items()}
 
 
-def read_own_target(path: str) -> Target:
-    """The one profile of a user's file.
+def read_own_text(path: str, where: str) -> str:
+    """The text of a user's file.
 
     Raises:
-        UsageError: The file cannot be read, or does not hold one profile.
+        UsageError: It cannot be read, or is no text.
     """
-    where = f"target file {path!r}"
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot read {where}: {error.strerror or error}") from error
     except ValueError as error:  # not UTF-8
         raise UsageError(f"{where} is not TOML: {error}") from error
+
+
+def read_own_target(text: str, where: str) -> Target:
+    """The one profile of the text of a user's file; `where` is named in messages.
+
+    Raises:
+        UsageError: It does not hold one profile.
+    """
     found = read_targets(text, where)
     if len(found) != 1:
         names = ", ".join(found) or "none"
@@ -84,12 +91,13 @@ def _target(name: str, table: Mapping[str, object], where: str) -> Target:
             values[attribute] = _bytes(
                 table[field], f"{where}: {field}", least=int(field in ("flash_kb", "ram_kb"))
             )
-    if "flash_figure" in table:
-        values["flash_figure"] = figure = table["flash_figure"]
-        if figure not in FLASH_FIGURES:
-            raise UsageError(f"{where}: flash_figure is {figure!r:.80}; expected {' or '.join(FLASH_FIGURES)}")
+    for field, figures in _FIGURES.items():
+        if field in table:
+            values[field] = table[field]
+            if table[field] not in figures:
+                raise UsageError(f"{where}: {field} is {table[field]!r:.80}; expected {' or '.join(figures)}")
     if "clock_mhz" in table:
-        values["clock_mhz"] = _above_zero(table["clock_mhz"], f"{where}: clock_mhz", "216")
+        values["clock_mhz"] = _positive(table["clock_mhz"], f"{where}: clock_mhz", "216")
     source = values.pop("rate_source", "not stated")
     latencies: dict[str, float] = {}
     if "mlperf_tiny_ms" in table:
@@ -146,9 +154,11 @@ def _bytes(value: object, what: str, least: int) -> int:
     return round(value * KB)
 
 
-def _above_zero(value: object, what: str, example: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-        raise UsageError(f"{what} is {value!r:.80}; expected a number above 0, e.g. {example}")
+def _positive(value: object, what: str, example: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _SLOWEST <= value <= _FASTEST:
+        raise UsageError(
+            f"{what} is {value!r:.80}; expected a number from {_SLOWEST:g} to {_FASTEST:g}, e.g. {example}"
+        )
     return value
 
 
@@ -165,4 +175,4 @@ def _numbers(
     for name in needed:
         if name not in value:
             raise UsageError(f"{what} lacks {name}; expected {', '.join(needed)}")
-    return {name: _above_zero(value[name], f"{what}: {name}", example) for name in known if name in value}
+    return {name: _positive(value[name], f"{what}: {name}", example) for name in known if name in value}
