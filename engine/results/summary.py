@@ -73,14 +73,6 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
     simulated = sum(map(result.setup.simulated_seconds, result.records)) if result.setup.cost else None
     covered = coverage(result.records, result.setup.objectives)
     if as_json:
-        volume = None
-        if covered is not None:
-            names_of = [item.text for item in covered.objectives]
-            volume = {
-                "share": covered.share,
-                "reference": dict(zip(names_of, covered.reference, strict=True)),
-                "ideal": dict(zip(names_of, covered.ideal, strict=True)),
-            }
         return json.dumps(
             {
                 "run": str(result.path),
@@ -93,7 +85,7 @@ def summarise(result: Result, progress: Progress, as_json: bool) -> str:
                 "simulated_seconds": simulated,
                 "best": best.to_dict() | {"value": json_number(objective.value(best.scores))},
                 "front": [record.number for record in front.records],
-                "hypervolume": volume,
+                "hypervolume": covered.to_dict() if covered is not None else None,
             },
             indent=1,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -44,14 +45,40 @@ def test_the_reference_is_nothing_and_the_bound() -> None:
     found = _covered(_records((4.0, 20.0), None, (8.0, 80.0), (2.0, 90.0)), _objectives(*BOTH, limit=100.0))
     assert (found.reference, found.ideal) == ((0.0, 100.0), (8.0, 20.0))
     assert [number for number, _ in found.steps] == [0, 1, 2, 3]
-    assert [share for _, share in found.steps] == pytest.approx([0.5, 0.5, 0.625, 0.625])
-    assert str(found) == "hypervolume 0.625 of the box to (worth 0; size 100)"
+    assert [volume for _, volume in found.steps] == pytest.approx([320, 320, 400, 400])
+    assert found.volume == found.steps[-1][1]
+    assert found.share == pytest.approx(0.625)
+    assert str(found) == (
+        "hypervolume 400 from (worth 0; size 100); compares with runs of the same objectives and bounds\n"
+        "  0.625 of the box from there to this run's best (worth 8; size 20); of this run alone"
+    )
 
 
-def test_without_a_bound_or_with_a_worth_below_zero_it_is_the_worst_that_is_feasible() -> None:
-    found = _covered(_records((-4.0, 20.0), (4.0, 80.0), (0.0, 40.0)), _objectives(*BOTH))
-    assert (found.reference, found.ideal) == ((-4.0, 80.0), (4.0, 20.0))
+def test_volumes_rank_runs_and_shares_do_not() -> None:
+    """The poorer run comes nearer to its own best, and the better one covers all that it does and more."""
+    poorer = _covered(_records((4.0, 50.0)), _objectives(*BOTH, limit=100.0))
+    better = _covered(_records((4.0, 50.0), (8.0, 90.0)), _objectives(*BOTH, limit=100.0))
+    assert poorer.comparable
+    assert better.comparable
+    assert poorer.reference == better.reference
+    assert (poorer.share, better.share) == (1, pytest.approx(0.6))
+    assert (poorer.volume, better.volume) == (pytest.approx(200), pytest.approx(240))
+
+
+def test_without_a_bound_or_with_no_worth_above_zero_it_is_the_worst_that_is_feasible() -> None:
+    found = _covered(_records((-4.0, 20.0), (4.0, 80.0), (2.0, 40.0)), _objectives(*BOTH))
+    assert (found.reference, found.ideal) == ((0.0, 80.0), (4.0, 20.0))
     assert found.share == pytest.approx(0.5 * 40 / 60)
+    assert found.own == ("size",)
+    assert "hypervolume 80 from (worth 0; size 80); of this run alone, its worst size being" in str(found)
+    below = _covered(_records((-4.0, 20.0), (-2.0, 80.0)), _objectives(*BOTH, limit=90.0))
+    assert (below.reference, below.own, below.comparable) == ((-4.0, 90.0), ("worth",), False)
+    assert below.volume == pytest.approx(20)
+
+
+def test_what_is_infinite_covers_nothing() -> None:
+    found = _covered(_records((-math.inf, 1.0), (8.0, 80.0)), _objectives(*BOTH, limit=100.0))
+    assert (found.ideal, found.volume) == ((8.0, 80.0), pytest.approx(160))
 
 
 def test_a_run_is_divided_into_equal_steps_that_only_grow() -> None:
@@ -59,11 +86,12 @@ def test_a_run_is_divided_into_equal_steps_that_only_grow() -> None:
     found = _covered(records, _objectives(*BOTH), steps=20)
     assert len(found.steps) == 20
     assert found.steps[-1][0] == 999
-    shares = [share for _, share in found.steps]
-    assert shares == sorted(shares)
+    volumes = [volume for _, volume in found.steps]
+    assert volumes == sorted(volumes)
     half = [record for record in records if record.number <= found.steps[9][0]]
-    assert shares[9] < shares[-1] <= 1
-    assert _covered([*half, *records], _objectives(*BOTH)).share == pytest.approx(shares[-1])
+    assert volumes[9] < volumes[-1]
+    assert found.share <= 1
+    assert _covered([*half, *records], _objectives(*BOTH)).volume == pytest.approx(volumes[-1])
 
 
 def test_what_does_not_differ_covers_nothing() -> None:
@@ -80,7 +108,12 @@ def test_there_is_none_of_one_objective_of_too_many_or_without_a_feasible_record
 def test_a_run_of_several_objectives_says_what_it_covers(engine: Any) -> None:
     run = ("run", "--strategy=nsga2", "--objective=trace", "--objective=flash_bytes:min", "--budget=60", "--quiet")
     shown, told = engine(*run).out, json.loads(engine(*run, "--json").out)["hypervolume"]
-    assert f"hypervolume {told['share']:.3f} of the box to (trace 0; flash_bytes 262,144)\n" in shown
+    assert f"hypervolume {told['volume']:.4g} from (trace 0; flash_bytes 262,144); compares with runs" in shown
+    assert f"  {told['share']:.3f} of the box from there to this run's best (trace " in shown
     assert told["reference"] == {"trace": 0, "flash_bytes": 262144}
+    assert told["comparable"] is True
+    assert told["steps"][-1] == [59, told["volume"]]
+    box = told["ideal"]["trace"] * (262144 - told["ideal"]["flash_bytes"])
+    assert told["share"] == pytest.approx(told["volume"] / box)
     lone = engine("run", "--strategy=random", "--fitness=trace", "--budget=20", "--quiet", "--json")
     assert json.loads(lone.out)["hypervolume"] is None
