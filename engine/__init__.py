@@ -4,12 +4,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.api import Result, resume, search
+    from engine.training.of_run import train
 
-__all__ = ["Result", "resume", "search"]
+__all__ = ["Result", "resume", "search", "train"]
 
 
 def __getattr__(name: str) -> object:
     # Imported on first use: `engine --help` answers before numpy could have been loaded.
+    if name == "train":
+        from engine.training import of_run
+
+        return of_run.train
     if name in __all__:
         from engine import api
 

@@ -53,4 +53,5 @@ def call(options: argparse.Namespace) -> str:
         if not options.out:
             return text
         write_text(text, options.out)
-    return f"front of {len(found.records)} among {found.considered:,} networks written to {options.out}"
+    remark = f"; {found.remark}" if found.remark else ""
+    return f"front of {len(found.records)} among {found.considered:,} networks written to {options.out}{remark}"

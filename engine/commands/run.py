@@ -91,7 +91,8 @@ def call(options: argparse.Namespace) -> str:
         check(plan, setup.space)
     if setup.sampled and not options.quiet:
         tell(f"first {', '.join(setup.sampled)} of the {SAMPLE} reference networks of space {setup.space.name} ...")
-    found = search(options, setup, lambda progress, start: run(setup, progress, start))
+    then = "" if plan is None else f", then `{_train_command(options, config, plan)}`"
+    found = search(options, setup, lambda progress, start: run(setup, progress, start), then)
     return found if plan is None else _with_trainings(found, options, config, plan)
 
 
@@ -127,7 +128,6 @@ def _training(options: argparse.Namespace, config: RunConfig) -> TrainingPlan | 
 def _with_trainings(found: str, options: argparse.Namespace, config: RunConfig, plan: TrainingPlan) -> str:
     """Train the top and say what came out, after what the search found."""
     import json
-    import shlex
     from pathlib import Path
 
     from engine.training.of_run import format_trained, train_run
@@ -143,18 +143,28 @@ def _with_trainings(found: str, options: argparse.Namespace, config: RunConfig, 
             spectator=Spectator() if options.quiet else Shown(),
         )
     except KeyboardInterrupt:
-        again = ["engine", "train", str(folder), "--best", str(options.train_top), *plan.flags]
-        again += ["--workers", str(config.workers)] if config.workers != 1 else []
-        raise KeyboardInterrupt(f"; the search is done, train on with `{shlex.join(again)}`") from None
+        again = _train_command(options, config, plan)
+        raise KeyboardInterrupt(f"; the search is done, train on with `{again}`") from None
     if options.json:
         return json.dumps(json.loads(found) | {"trained": [record.to_dict() for record in trained]}, indent=1)
     return f"{found}\n{format_trained(folder, trained)}"
 
 
+def _train_command(options: argparse.Namespace, config: RunConfig, plan: TrainingPlan) -> str:
+    """What trains the top of the search, or goes on with it."""
+    import shlex
+
+    words = ["engine", "train", str(config.out), "--best", str(options.train_top), *plan.flags]
+    return shlex.join(words + (["--workers", str(config.workers)] if config.workers != 1 else []))
+
+
 def search(
-    options: argparse.Namespace, setup: Setup, search: Callable[[Progress, Callable[[], None]], Result]
+    options: argparse.Namespace,
+    setup: Setup,
+    search: Callable[[Progress, Callable[[], None]], Result],
+    then: str = "",
 ) -> str:
-    """Say what is about to run, run it, and say what came out."""
+    """Say what is about to run, run it, and say what came out, or how to go on: resume, `then` what is said."""
     import os
     import shlex
     from contextlib import closing
@@ -177,5 +187,5 @@ def search(
     except KeyboardInterrupt:
         if not os.path.exists(os.path.join(folder, "study.json")):
             raise KeyboardInterrupt(" before the first record; run the same command again") from None
-        raise KeyboardInterrupt(f"; continue with `engine resume {shlex.quote(folder)}`") from None
+        raise KeyboardInterrupt(f"; continue with `engine resume {shlex.quote(folder)}`{then}") from None
     return summarise(result, progress, options.json)

@@ -92,11 +92,20 @@ class Front:
         objectives: What it is a front of.
         records: Its members, best in the first objective first.
         considered: Number of distinct feasible records that were compared.
+        left_out: Of a front of trainings: candidates with none that can be compared with the newest.
     """
 
     objectives: tuple[Objective, ...]
     records: list[Record]
     considered: int
+    left_out: int = 0
+
+    @property
+    def remark(self) -> str:
+        """What is to be said of those left out, if there are any."""
+        candidates = "1 candidate was" if self.left_out == 1 else f"{self.left_out} candidates were"
+        said = f"{candidates} trained only on other images or by another recipe than the newest, and left out"
+        return said if self.left_out else ""
 
 
 def default_objectives(setup: Setup) -> tuple[Objective, ...]:
@@ -127,8 +136,9 @@ def parse_objectives(setup: Setup, texts: Iterable[str], measured: Iterable[str]
     """Objectives over scores that the run, or trainings of its candidates, have recorded.
 
     Raises:
-        UsageError: A score that was not recorded.
+        UsageError: A score that was not recorded, or one that is measured joined with others.
     """
+    measured = tuple(measured)
     known = [*recorded_names(setup), *measured]
     objectives = []
     for text in texts:
@@ -136,6 +146,12 @@ def parse_objectives(setup: Setup, texts: Iterable[str], measured: Iterable[str]
         for name in objective.expression.recorded:
             if name not in known:
                 raise UnknownName("recorded score", name, known)
+        joined = [name for name in objective.expression.recorded if name in measured]
+        if joined and objective.expression.needs_reference:
+            raise UsageError(
+                f"objective {text!r} joins {joined[0]}, which only training measures: such a score cannot be "
+                "combined with others; expected an objective of its own for each"
+            )
         if objective.expression.needs_reference and not objective.expression.quantiles:
             objective.expression.refer(_reference(setup, objective))
         objectives.append(objective)
@@ -159,8 +175,9 @@ def front_of(store: RecordStore, setup: Setup, objectives: Sequence[Objective] |
 def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[RecordStore, Front]:
     """The records of a run folder that know the scores asked for, and their front.
 
-    What training measures is known of the candidates that were trained: then the front is theirs, and its records
-    have the numbers of the candidates.
+    What training measures is known of the candidates that were trained: then the front is theirs, each with one
+    training and all on the same images by the same recipe (`comparable`), and its records have the numbers of the
+    candidates.
 
     Args:
         folder: Of the run.
@@ -171,9 +188,9 @@ def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[Rec
         UsageError: A score that was not recorded, or one that training measures and nothing is trained.
     """
     from engine.training.measured import MEASURED
-    from engine.training.store import has_trainings, trained_store
+    from engine.training.store import has_trainings
 
-    measured = {score.name for score in MEASURED}
+    measured = {score.name: None for score in MEASURED}
     objectives = parse_objectives(setup, texts, measured)
     asked = [name for objective in objectives for name in objective.expression.recorded if name in measured]
     if not asked:
@@ -184,13 +201,16 @@ def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[Rec
             f"{asked[0]} is measured by training and {folder.path} has no trained candidates; first "
             f"`engine train {folder.path} --top 5 --data SOURCE`"
         )
-    store, archive = trained_store(folder.path), FrontArchive(objectives)
-    for record in store:
+    from engine.training.comparable import comparable
+
+    alike, left_out = comparable(folder.path)
+    store = RecordStore(foreign=True)
+    for record in alike.values():
         if record.scores.keys() >= {*asked}:  # the size of a file is not measured everywhere
-            archive.add(record)
-    front = archive.front(store.read)
+            store.append(record._replace(number=len(store), scores=dict(record.scores)))
+    front = front_of(store, setup, objectives)
     candidates = [record._replace(number=record.parent) for record in front.records if record.parent is not None]
-    return store, replace(front, records=candidates)
+    return store, replace(front, records=candidates, left_out=left_out)
 
 
 def best_record(store: RecordStore, setup: Setup) -> Record:
@@ -243,6 +263,7 @@ def format_front(
                     {"name": objective.text, "direction": objective.direction} for objective in front.objectives
                 ],
                 "considered": front.considered,
+                "left_out": front.left_out,
                 "front": [
                     {"number": record.number, "values": dict(zip(titles, map(json_number, row), strict=True))}
                     | {"key": record.key, "genotype": record.genotype.to_dict()}
@@ -265,6 +286,7 @@ def format_front(
     lines = aligned(cells, 0)
     if len(shown) < len(rows):
         lines.append(f"... and {len(rows) - len(shown)} more")
+    lines += filter(None, [front.remark])
     return "\n".join(lines)
 
 

@@ -12,10 +12,11 @@ from functools import partial
 from itertools import count
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from engine.records import Record
 from engine.run_folder import current_versions
+from engine.training.calibration import calibration
 from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
 from spaces.errors import DamagedRun, MissingExtra, RunError, ScoreFailed, UsageError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "Description", "described", "epochs_done", "finished", "train"]
 
 _RECIPE, _RESULT, _WEIGHTS, _CHECKPOINT = "recipe.json", "result.json", "weights.npz", "checkpoint.npz"
-_CALIBRATION: Final = 512  # training images that quantisation takes its ranges from
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,6 @@ def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, floa
     Raises:
         ScoreFailed: The network has diverged.
     """
-    import torch
-
     from fitness.quantise import int8_accuracy, quantise
     from fitness.tflite_file import write_tflite
     from fitness.training.checkpoint import save_weights
@@ -200,9 +198,8 @@ def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, floa
         "test_accuracy": accuracy(module, splits.test, normalise, training.device),
         "validation_accuracy": training.best_epoch.validation,
     }
-    pixels = torch.from_numpy(splits.train.pixels[:_CALIBRATION])
     try:
-        quantised = quantise(module.cpu(), normalise(pixels))
+        quantised = quantise(module.cpu(), calibration(splits))
     except UsageError as error:  # the images suit the network, so a loss that was finite hid what is not
         raise ScoreFailed("weights or outputs of the network are not finite") from error
     save_weights(weights, module)

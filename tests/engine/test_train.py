@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import engine as package
+from engine.cli import main
 from engine.training import TrainingPlan, trained_store
-from engine.training.of_run import train_run
 from fitness.data.splits import load_splits
 from fitness.training.checkpoint import load_weights
 from fitness.training.fit import Training, accuracy
@@ -35,25 +37,39 @@ SEARCH = [
     "--budget=12",
     "--quiet",
 ]
-QUICK = ["--epochs=2", "--batch=20", "--quiet"]
+QUICK = ["--epochs=1", "--batch=20", "--quiet"]
+MEASURED = ["--objective=int8_test_accuracy", "--objective=params:min"]
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """Small pictures of three classes, some kept apart for testing."""
-    rng = np.random.default_rng(0)
+def put_pictures(path: Path, seed: int = 0, **less: str) -> str:
+    """Small pictures of three classes, some kept apart for testing, without the arrays that are named."""
+    rng = np.random.default_rng(seed)
     arrays: dict[str, Any] = {}
     for part, count in (("train", 60), ("test", 30)):
         arrays[f"{part}_images"] = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
         arrays[f"{part}_labels"] = np.arange(count) % 3
-    np.savez(tmp_path / "pictures.npz", **arrays)
-    return f"npz:{tmp_path / 'pictures.npz'}"
+    np.savez(path, **{name: array for name, array in arrays.items() if name not in less.values()})
+    return f"npz:{path}"
 
 
 @pytest.fixture
-def searched(engine: Any, tmp_path: Path) -> Path:
-    """A finished search."""
-    assert engine(*SEARCH, "--out=found").code == 0
+def data(tmp_path: Path) -> str:
+    """A source of such pictures."""
+    return put_pictures(tmp_path / "pictures.npz")
+
+
+@pytest.fixture(scope="module")
+def search_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that all tests start from."""
+    folder = tmp_path_factory.mktemp("search") / "found"
+    assert main([*SEARCH, f"--out={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def searched(search_done: Path, engine: Any, tmp_path: Path) -> Path:
+    """A finished search, to be trained in."""
+    shutil.copytree(search_done, tmp_path / "found")
     return tmp_path / "found"
 
 
@@ -75,7 +91,7 @@ def test_a_training_is_recorded_with_the_candidate_and_what_was_measured(
         assert made["key"] == candidates[of]["key"]
         assert made["genotype"] == candidates[of]["genotype"]
         measured = {name: made["scores"][name] for name in made["scores"].keys() - candidates[of]["scores"].keys()}
-        assert measured.pop("epochs") == 2
+        assert measured.pop("epochs") == 1
         assert measured.pop("tflite_bytes", 1) > 0
         assert measured.keys() == {"test_accuracy", "validation_accuracy", "int8_test_accuracy"}
         assert all(0 <= value <= 100 for value in measured.values())
@@ -91,7 +107,12 @@ def test_a_training_is_recorded_with_the_candidate_and_what_was_measured(
 def test_the_accuracies_are_those_of_the_training_loop_and_of_the_weights_kept(
     engine: Any, searched: Path, data: str, records_of: Any
 ) -> None:
-    assert engine("train", searched, "--pick=5", f"--data={data}", *QUICK, "--seed=4", "--no-flip").code == 0
+    assert (
+        engine(
+            "train", searched, "--pick=5", f"--data={data}", *QUICK[1:], "--epochs=2", "--seed=4", "--no-flip"
+        ).code
+        == 0
+    )
     space = SPACES.create("nats-tss", {"channels": 4, "cells": 1}, {"input_shape": (8, 8, 3), "num_classes": 3})
     network = space.decode(trained_store(searched).read(0).genotype)
     splits = load_splits(data, (3, 8, 8))
@@ -111,8 +132,8 @@ def test_what_is_trained_is_not_trained_again_unless_otherwise(engine: Any, sear
     before = (searched / "trained.jsonl").read_bytes()
     assert engine(*ask) == first
     assert (searched / "trained.jsonl").read_bytes() == before
-    assert engine(*ask[:3], 4, f"--data={data}", *QUICK, "--epochs=1").code == 0
-    assert [(one["parent"], one["scores"]["epochs"]) for one in lines(searched)] == [(2, 2), (4, 2), (4, 1)]
+    assert engine(*ask[:3], 4, f"--data={data}", *QUICK, "--epochs=2").code == 0
+    assert [(one["parent"], one["scores"]["epochs"]) for one in lines(searched)] == [(2, 1), (4, 1), (4, 2)]
 
 
 @pytest.mark.slow
@@ -135,7 +156,7 @@ def test_a_training_that_was_finished_and_not_recorded_is_recorded(
     whole = lines(searched)
     (searched / "trained.jsonl").write_bytes((searched / "trained.jsonl").read_bytes().splitlines(True)[0])
     if half_done == "judged":
-        plan = TrainingPlan(data=data, epochs=2, batch=20, device="cpu")
+        plan = TrainingPlan(data=data, epochs=1, batch=20, device="cpu")
         from engine.training.carrying_out import _draft
 
         os.rename(
@@ -146,19 +167,28 @@ def test_a_training_that_was_finished_and_not_recorded_is_recorded(
     assert lines(searched) == whole
 
 
-def test_a_loss_that_is_no_number_makes_a_failed_record(
-    engine: Any, searched: Path, data: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("batch", "reason"),
+    [
+        (20, r"the loss of epoch 1 is (nan|inf)"),
+        (1000, r"after epoch 1: weights or outputs of the network are not finite"),  # seen by the only step: none
+    ],
+)
+def test_a_training_that_diverges_is_a_failed_record_and_the_others_go_on(
+    batch: int, reason: str, engine: Any, searched: Path, data: str
 ) -> None:
-    answer = engine(
-        "train", searched, "--pick=0", f"--data={data}", *QUICK, "--learning-rate=1e30", "--optimizer=sgd"
-    )
-    assert answer.code == 0
-    assert re.search(r"candidate 0 failed: the loss of epoch \d is (nan|inf); a lower learning rate", answer.out)
-    assert lines(searched)[0]["status"] == "failed"
+    ask = ["train", searched, "--pick", 0, 1, f"--data={data}", "--epochs=1", f"--batch={batch}", "--quiet"]
+    answer = engine(*ask, "--learning-rate=1e30", "--optimizer=sgd")
+    assert answer.code == 0, answer.err
+    for number, made in enumerate(lines(searched)):
+        assert re.search(rf"candidate {number} failed: {reason}; a lower learning rate may help", answer.out)
+        assert made["status"] == "failed"
+        assert "test_accuracy" not in made["scores"]
+        assert not (searched / "trained" / str(number) / "weights.npz").exists()
 
 
 def test_the_front_goes_over_what_was_measured(engine: Any, searched: Path, data: str) -> None:
-    over = ["front", searched, "--objective=int8_test_accuracy", "--objective=params:min", "--json"]
+    over = ["front", searched, *MEASURED, "--json"]
     assert "first `engine train" in engine(*over).complaint
     assert engine("train", searched, "--pick", *range(4), f"--data={data}", *QUICK).code == 0
     trained = [
@@ -171,8 +201,62 @@ def test_the_front_goes_over_what_was_measured(engine: Any, searched: Path, data
     }
     found = json.loads(engine(*over).out)
     assert {one["number"] for one in found["front"]} == best
-    assert found["considered"] == 4
+    assert (found["considered"], found["left_out"]) == (4, 0)
+    joined = engine("front", searched, "--objective=int8_test_accuracy+trace").complaint
+    assert "'int8_test_accuracy+trace' joins int8_test_accuracy, which only training measures" in joined
+    top = json.loads(engine("train", searched, *MEASURED, "--top=9", f"--data={data}", *QUICK, "--json").out)
+    assert {one["parent"] for one in top["trained"]} == best
+    assert len(lines(searched)) == 4  # all of them are known
     assert "unknown recorded score 'macs'" in engine("front", searched, "--objective=macs:min").complaint
+
+
+def test_the_front_holds_each_candidate_once_and_only_what_can_be_compared(
+    engine: Any, searched: Path, data: str, tmp_path: Path
+) -> None:
+    """0 and 1 by the newest recipe with two seeds, 2 by another, 1 also on other images."""
+    over = ["front", searched, "--objective=test_accuracy", "--objective=params:min"]
+    other = put_pictures(tmp_path / "other.npz", seed=1)
+    for source, *ask in (
+        (data, "--pick=2", "--epochs=2"),
+        (other, "--pick=1"),
+        (data, "--pick", 0, 1),
+        (data, "--pick=1", "--seed=1"),
+    ):
+        assert engine("train", searched, f"--data={source}", *QUICK, *ask).code == 0
+    found = json.loads(engine(*over, "--json").out)
+    assert (found["considered"], found["left_out"]) == (2, 1)
+    newest = {one["parent"]: one["scores"]["test_accuracy"] for one in lines(searched)[2:]}
+    shown = {one["number"]: one["values"]["test_accuracy"] for one in found["front"]}
+    assert shown.items() <= newest.items()
+    said = "1 candidate was trained only on other images or by another recipe than the newest, and left out"
+    assert engine(*over).out.splitlines()[-1] == said
+
+
+def test_other_images_at_the_same_place_make_another_training(
+    engine: Any, searched: Path, data: str, tmp_path: Path
+) -> None:
+    ask = ["train", searched, "--pick=3", f"--data={data}", *QUICK[:-1]]
+    assert engine(*ask).code == 0
+    assert "changed" not in engine(*ask).err
+    put_pictures(tmp_path / "pictures.npz", seed=1)
+    assert "the images have changed since: 1 training does not count" in engine(*ask).err
+    assert [one["parent"] for one in lines(searched)] == [3, 3]
+    assert len(json.loads(engine("front", searched, *MEASURED, "--json").out)["front"]) == 1
+
+
+def test_what_was_begun_on_other_images_does_not_go_on(
+    engine: Any, searched: Path, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ["train", searched, "--pick=3", f"--data={data}", *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr("fitness.training.fit.Training.take_best", None)
+        with pytest.raises(TypeError):
+            engine(*ask)
+    begun = next((searched / "trained").glob("of-3-*/checkpoint.npz"))
+    put_pictures(tmp_path / "pictures.npz", seed=1)
+    monkeypatch.setattr("fitness.training.fit.Training.restore", None)
+    assert begun.exists()
+    assert engine(*ask).code == 0
 
 
 def test_a_search_trains_its_top(engine: Any, data: str, tmp_path: Path) -> None:
@@ -234,11 +318,16 @@ def test_what_cannot_be_trained_is_said(arguments: list[str], complaint: str, en
         (["--train-top=0", "--data=digits"], "--train-top is 0; expected how many to train"),
         (["--train-top=2", "--data=digits"], "digits has 10 classes and the networks of this run tell 3 apart"),
         (["--train-top=2", "--data=npz:nowhere.npz"], "there is no file"),
+        (["--train-top=2", "--data=npz:pictures.npz", "--train-images=55"], "54 images for training and 55 were"),
+        (["--train-top=2", "--data=npz:unlabelled.npz"], "unlabelled.npz have no class labels"),
+        (["--train-top=2", "--data=npz:pictures.npz", "--device=tpu"], "device 'tpu' cannot be used"),
     ],
 )
 def test_a_search_that_could_not_train_does_not_begin(
     arguments: list[str], complaint: str, engine: Any, tmp_path: Path
 ) -> None:
+    put_pictures(tmp_path / "pictures.npz")
+    put_pictures(tmp_path / "unlabelled.npz", less="test_labels")
     assert complaint in engine(*SEARCH, "--out=found", *arguments).complaint
     assert not (tmp_path / "found").exists()
 
@@ -272,13 +361,18 @@ def test_more_images_than_there_are_are_refused_with_both_numbers(engine: Any, s
 
 
 def test_python_trains_too(searched: Path, data: str) -> None:
-    plan = TrainingPlan(data=data, epochs=1)
-    assert train_run(searched, plan, ["2"], top=1)[0].parent == 2
+    first, *others = package.train(searched, picks=[2], top=1, data=data, epochs=1)
+    assert first.parent == 2
+    assert first.scores["test_accuracy"] == lines(searched)[0]["scores"]["test_accuracy"]
+    assert len(others) <= 1
+    with pytest.raises(UsageError, match="unknown option of training 'epoch'; did you mean 'epochs'"):
+        package.train(searched, best=1, data=data, epoch=1)
     with pytest.raises(UsageError, match="seed is -1; expected a whole number"):
         TrainingPlan(data=data, seed=-1)
 
 
-@pytest.mark.parametrize("command", ["train", pytest.param("run", marks=pytest.mark.slow)])
+@pytest.mark.slow  # each starts a process that loads torch
+@pytest.mark.parametrize("command", ["train", "run"])
 def test_ctrl_c_says_how_to_go_on(
     command: str,
     engine: Any,
@@ -301,6 +395,19 @@ def test_ctrl_c_says_how_to_go_on(
     expected = (
         "; the same command goes on after the last whole epoch"
         if command == "train"
-        else f"; the search is done, train on with `engine train other --top 2 --data {data} --epochs 100000`"
+        else f"; the search is done, train on with `engine train other --best 2 --data {data} --epochs 100000`"
     )
     assert err == f"engine: interrupted{expected}\n"
+
+
+def test_ctrl_c_in_a_search_says_how_its_top_is_trained(
+    engine: Any, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.records.RecordStore.append", stop)
+    answer = engine(*SEARCH, "--out=other", "--train-top=2", f"--data={data}", "--epochs=3")
+    assert answer.code == 130
+    again = f"engine train other --best 2 --data {data} --epochs 3"
+    assert answer.err == f"engine: interrupted; continue with `engine resume other`, then `{again}`\n"

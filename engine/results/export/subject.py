@@ -17,7 +17,7 @@ from engine.results.scores import parse_architecture
 from engine.run_folder import RunFolder
 from engine.setup import Setup
 from engine.training.measured import MEASURED
-from engine.training.store import has_trainings, trained_store, weights_of
+from engine.training.store import has_trainings, newest, trained_store, weights_of
 from spaces.errors import UsageError
 from spaces.network import Network
 from spaces.space import Genotype
@@ -178,7 +178,6 @@ def _trainings(run: Path) -> dict[int, Training]:
     if not has_trainings(run):
         return {}
     return {
-        record.parent: Training(record.scores, weights_of(run, record.number))
-        for record in trained_store(run)
-        if record.parent is not None and record.status == "ok"
+        number: Training(record.scores, weights_of(run, record.number))
+        for number, record in newest(trained_store(run)).items()
     }

@@ -16,7 +16,7 @@ from engine.results.pick import knee, spread
 from engine.run_folder import RunFolder
 from engine.setup import Setup
 from engine.training.measured import ACCURACIES, MEASURED
-from engine.training.store import has_trainings, trained_store
+from engine.training.store import has_trainings, newest, trained_store
 
 __all__ = ["Counts", "Gathered", "gather"]
 
@@ -186,7 +186,6 @@ def _measured(path: Path) -> dict[int, dict[str, float]]:
     if not has_trainings(path):
         return {}
     return {
-        record.parent: {name: record.scores[name] for name in ACCURACIES if name in record.scores}
-        for record in trained_store(path)
-        if record.status == "ok" and record.parent is not None
+        number: {name: record.scores[name] for name in ACCURACIES if name in record.scores}
+        for number, record in newest(trained_store(path)).items()
     }
