@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,11 @@ def _quickly_summed(setup: Setup, networks: int) -> bool:
 
 
 def raw_scores(
-    setup: Setup, objectives: Sequence[Objective], genotypes: Sequence[Genotype], on_scored: OnScored
+    setup: Setup,
+    objectives: Sequence[Objective],
+    genotypes: Sequence[Genotype],
+    on_scored: OnScored,
+    known: Mapping[str, Column] = MappingProxyType({}),
 ) -> dict[str, Column]:
     """Every raw score that the objectives are made of, by name.
 
@@ -92,6 +97,7 @@ def raw_scores(
         objectives: What is to be computed from them.
         genotypes: Of the setup's space.
         on_scored: Called with the number of values done and wanted.
+        known: Those that are not to be computed again.
 
     Raises:
         UsageError: The images do not suit the scores.
@@ -102,10 +108,12 @@ def raw_scores(
         expression = objective.expression
         raw |= {score.name: score for score in expression.scores}
         raw |= {penalty.figure: setup.fitness(penalty.figure) for penalty in expression.penalties}
-    columns: dict[str, Column] = {}
+    columns = dict(known)
     if _quickly_summed(setup, len(genotypes)):
-        own = [score for score in raw.values() if isinstance(score, FigureFitness | Trace)]
-        columns = _sums(setup, [score for score in own if score.name in _SUMS], genotypes)
+        own = [
+            score for name, score in raw.items() if name not in known and isinstance(score, FigureFitness | Trace)
+        ]
+        columns |= _sums(setup, [score for score in own if score.name in _SUMS], genotypes)
     rest = [score for name, score in raw.items() if name not in columns]
     return columns | scores_of(setup, rest, genotypes, workers=setup.config.workers, on_scored=on_scored)
 

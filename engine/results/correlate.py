@@ -7,7 +7,8 @@ The trivial baselines are always beside: on the size space the number of paramet
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -66,7 +67,8 @@ class Asked:
         if self.resamples != 0 and not 10 <= self.resamples <= 100_000:
             raise UsageError(f"{self.resamples} resamples; expected 10 to 100,000, or 0 for no intervals")
         if not self.trained or min(self.trained) < 1:
-            raise UsageError(f"{self.trained} networks trained; expected whole numbers of at least 1, e.g. 1,3")
+            given = ",".join(map(str, self.trained)) or "not given"
+            raise UsageError(f"number of networks to train is {given}; expected 1 or more, or several: 1,3")
         self.places(100)
 
     def places(self, networks: int) -> int:
@@ -136,6 +138,7 @@ class Correlation:
         truth: (networks,) the metric.
         rows: The scores, of greatest tau first.
         random: (budgets, trained) regrets of training random networks; None if they were not asked for.
+        figures: (networks,) what the limits are on, by name; nan where it is not known.
     """
 
     space: str
@@ -150,6 +153,7 @@ class Correlation:
     truth: Floats
     rows: tuple[Row, ...]
     random: Floats | None = None
+    figures: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def baselines_of(space: Space) -> tuple[str, ...]:
@@ -169,7 +173,7 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
         on_scored: Called with the number of values done and wanted.
 
     Raises:
-        UsageError: No table, an unknown column, or k exceeds the sample.
+        UsageError: No table, an unknown column, k exceeds the sample, or no network is within any of the limits.
         RunError: The table knows too little, or no score has a value.
     """
     name, turned = split_direction(asked.metric)
@@ -188,8 +192,10 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
     asked_for = _asked_for(setup)
     objectives = asked_for | _beside(setup, asked_for, direction)
     limits = {limited.figure: setup.objective(limited.figure) for limited in (asked.by, asked.budgets) if limited}
-    columns = raw_scores(setup, [*objectives.values(), *limits.values()], genotypes, on_scored)
+    columns = raw_scores(setup, list(limits.values()), genotypes, on_scored) if limits else {}
     figures = {figure: _evaluated(setup, objective, columns)[0] for figure, objective in limits.items()}
+    _check_limits(asked, figures)
+    columns = raw_scores(setup, list(objectives.values()), genotypes, on_scored, columns)
     whole, seed = setup.space.size == len(truth), setup.config.seed
     merits = truth if direction == "max" else -truth
     baselines = baselines_of(setup.space)
@@ -227,7 +233,22 @@ def correlate(setup: Setup, asked: Asked, on_scored: OnScored = lambda done, wan
         truth,
         tuple(rows),
         _regrets(None, merits, figures, asked, seed),
+        figures,
     )
+
+
+def _check_limits(asked: Asked, figures: Mapping[str, Floats]) -> None:
+    """Refuse limits that say nothing of any network, before anything dearer is computed."""
+    if asked.by is not None:
+        empty = asked.by.without(figures[asked.by.figure], bands=True)
+        if len(empty) == len(asked.by.between):
+            raise UsageError(f"{empty[0]}; expected bands with two networks or more")
+        if max(asked.by.in_bands(figures[asked.by.figure])) < 2:
+            raise UsageError(f"no band of {asked.by.figure} has more than one network; expected wider ones")
+    if asked.budgets is not None:
+        empty = asked.budgets.without(figures[asked.budgets.figure], bands=False)
+        if len(empty) == len(asked.budgets.numbers):
+            raise UsageError(f"{empty[-1]}; expected a limit that some keep")
 
 
 def _asked_for(setup: Setup) -> dict[str, Objective]:

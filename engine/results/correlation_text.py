@@ -5,7 +5,17 @@ from __future__ import annotations
 import json
 
 from engine.results.correlate import MEASURES, Correlation, Row
-from engine.results.limits_text import flat, flat_titles, named, sections, shown, three, tree
+from engine.results.limits_text import (
+    flat,
+    flat_titles,
+    named,
+    networks_within,
+    remarks,
+    sections,
+    shown,
+    three,
+    tree,
+)
 from engine.results.tabular import aligned, as_csv, as_latex, escaped
 
 __all__ = ["format_correlation"]
@@ -57,6 +67,7 @@ def _json(found: Correlation) -> str:
             "k": found.k,
             "level": found.asked.level,
             "resamples": found.asked.resamples,
+            **({} if found.random is None else {"networks_within": networks_within(found)}),
             **({} if found.random is None else {"random": tree(found, None, found.random)}),
             "scores": [
                 {
@@ -117,6 +128,7 @@ def _notes(found: Correlation) -> list[str]:
     )
     if found.missing:
         notes.append(f"{found.missing:,} networks left out: the table does not know their {found.metric}")
+    notes += remarks(found)
     notes += [_failure(row, n) for row in found.rows if row.failed]
     return notes
 

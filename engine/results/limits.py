@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.results.bootstrap import Interval, resampled_taus, spread_of
 from engine.results.statistics import kendall_tau_b
+from engine.results.tabular import format_number
 from spaces.errors import UsageError
 
 __all__ = ["Band", "Banded", "Estimate", "Limits", "ranked_in_bands"]
@@ -63,6 +64,31 @@ class Limits:
     def between(self) -> list[tuple[float, float]]:
         """Each limit with the next."""
         return list(pairwise(self.numbers))
+
+    def in_bands(self, figure: Floats) -> list[int]:
+        """How many of (n,) figures are between each limit and the next; nan never is."""
+        return [int(((figure >= low) & (figure < high)).sum()) for low, high in self.between]
+
+    def within(self, figure: Floats) -> list[int]:
+        """How many of (n,) figures keep each limit; nan never does."""
+        return [int((figure <= limit).sum()) for limit in self.numbers]
+
+    def without(self, figure: Floats, *, bands: bool) -> list[str]:
+        """A line for each band or limit in which no network is."""
+        known = figure[~np.isnan(figure)]
+        have = (
+            f"they have {format_number(known.min())} to {format_number(known.max())}" if known.size else "none has"
+        )
+        if bands:
+            named = [f"from {format_number(low)} to below {format_number(high)}" for low, high in self.between]
+        else:
+            named = [f"<= {format_number(number)}" for number in self.numbers]
+        counts = self.in_bands(figure) if bands else self.within(figure)
+        return [
+            f"no network has {self.figure} {where}; {have}"
+            for where, count in zip(named, counts, strict=True)
+            if not count
+        ]
 
 
 @dataclass(frozen=True)

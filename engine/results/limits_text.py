@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from engine.results.correlate import Correlation
 from engine.results.limits import Banded, Estimate
-from engine.results.tabular import format_number, json_number
+from engine.results.regret import SHARE
+from engine.results.tabular import counted, format_number, json_number
 
-__all__ = ["flat", "flat_titles", "named", "sections", "shown", "three", "tree"]
+__all__ = ["flat", "flat_titles", "named", "networks_within", "remarks", "sections", "shown", "three", "tree"]
 
 Floats = NDArray[np.float64]
 Section = tuple[str, list[list[str]]]
@@ -26,12 +27,17 @@ def _bands(found: Correlation) -> list[Section]:
     by, first = found.asked.by, found.rows[0].banded
     if by is None or first is None:
         return []
-    cells = [["score", *(f"{format_number(low)} to {format_number(high)}" for low, high in by.between), "mean"]]
+    between = [f"{format_number(low)} to {format_number(high)}" for low, high in by.between]
+    many = sum(band.networks > 1 for band in first.bands)
+    cells = [["score", *between, f"mean of {many}"]]
     cells.append(["networks", *(f"{band.networks:,}" for band in first.bands), ""])
     for row in found.rows:
         assert row.banded is not None
-        taus = [shown(band.tau, "") for band in row.banded.bands]
-        cells.append([row.name, *taus, shown(row.banded.mean, "")])
+        bands = row.banded.bands
+        taus = [shown(band.tau, "all equal" if band.networks > 1 else "") for band in bands]
+        known = _known_taus(row.banded)
+        mean = shown(row.banded.mean, "") + (f" of {known}" if 0 < known < many else "")
+        cells.append([row.name, *taus, mean])
     return [(f"tau-b in bands of {by.figure}, the upper limit not in it", cells)]
 
 
@@ -39,8 +45,11 @@ def _regrets(found: Correlation) -> list[Section]:
     budgets, made = found.asked.budgets, []
     if budgets is None or found.random is None:
         return []
+    counts = budgets.within(found.figures[budgets.figure])
     for place, k in enumerate(found.asked.trained):
-        cells = [["score", *(f"{budgets.figure}<={format_number(number)}" for number in budgets.numbers), "mean"]]
+        limits = [f"{budgets.figure}<={format_number(number)}" for number in budgets.numbers]
+        cells = [["score", *limits, f"mean of {sum(map(bool, counts))}"]]
+        cells.append(["networks", *(f"{count:,}" for count in counts), ""])
         named = [(row.name, row.regrets) for row in found.rows]
         for name, regrets in [*named, ("random", found.random)]:
             assert regrets is not None
@@ -49,6 +58,24 @@ def _regrets(found: Correlation) -> list[Section]:
         what = "only the best scored is trained" if k == 1 else f"the {k} best scored are trained"
         made.append((f"regret in {found.metric} when {what}, mean over pools of 60 % of the networks", cells))
     return made
+
+
+def remarks(found: Correlation) -> list[str]:
+    """Which bands and limits hold no network, and within which the best scored are all that there are."""
+    by, budgets = found.asked.by, found.asked.budgets
+    lines = [] if by is None else by.without(found.figures[by.figure], bands=True)
+    if budgets is None:
+        return lines
+    figure = found.figures[budgets.figure]
+    lines += [line for line in budgets.without(figure, bands=False) if line not in lines]
+    for number, count in zip(budgets.numbers, budgets.within(figure), strict=True):
+        all_of = [str(k) for k in found.asked.trained if k >= SHARE * count]
+        if count and all_of:
+            lines.append(
+                f"{budgets.figure}<={format_number(number)} is kept by {counted(count, 'network')}, about "
+                f"{SHARE * count:.1f} in a pool: to train {' or '.join(all_of)} is to train nearly all"
+            )
+    return lines
 
 
 def flat_titles(found: Correlation) -> list[str]:
@@ -90,21 +117,34 @@ def tree(found: Correlation, banded: Banded | None, regrets: Floats | None) -> d
                 for band in banded.bands
             ],
             "mean": named(banded.mean),
+            "mean_of": _known_taus(banded),
         }
     if regrets is not None and found.asked.budgets is not None:
         budgets = found.asked.budgets
+        names = [f"{budgets.figure}<={number:.12g}" for number in budgets.numbers]
         made["regret"] = [
             {
                 "train": k,
                 "within": {
-                    f"{budgets.figure}<={number:.12g}": json_number(float(value))
-                    for number, value in zip(budgets.numbers, regrets[:, place], strict=True)
+                    name: json_number(float(value)) for name, value in zip(names, regrets[:, place], strict=True)
                 },
                 "mean": json_number(_known_mean(regrets[:, place])),
+                "mean_of": int((~np.isnan(regrets[:, place])).sum()),
             }
             for place, k in enumerate(found.asked.trained)
         ]
     return made
+
+
+def networks_within(found: Correlation) -> dict[str, int]:
+    """How many networks keep each limit of the regrets, for JSON; empty without limits."""
+    budgets = found.asked.budgets
+    if budgets is None:
+        return {}
+    counts = budgets.within(found.figures[budgets.figure])
+    return {
+        f"{budgets.figure}<={number:.12g}": count for number, count in zip(budgets.numbers, counts, strict=True)
+    }
 
 
 def shown(estimate: Estimate, undefined: str = "all equal") -> str:
@@ -126,6 +166,10 @@ def three(estimate: Estimate) -> list[float | None]:
 def named(estimate: Estimate) -> dict[str, float | None]:
     """The same by name, for JSON."""
     return dict(zip(("value", "low", "high"), three(estimate), strict=True))
+
+
+def _known_taus(banded: Banded) -> int:
+    return sum(not math.isnan(band.tau.value) for band in banded.bands)
 
 
 def _regret(value: float) -> str:

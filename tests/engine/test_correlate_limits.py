@@ -205,6 +205,42 @@ def test_every_form_holds_the_same_numbers(correlate: Any, networks: list[Networ
     assert "13 networks left out: the table does not know their test_acc_pct" in text
 
 
+def test_networks_are_counted_within_limits_and_limits_in_means(correlate: Any, networks: list[Network]) -> None:
+    """The band from 0 to 10 is empty; so is the limit of 10, and few networks keep the next one."""
+    known = [figures.params(network) for index, network in enumerate(networks) if index % 4]
+    few = sorted(known)[1]
+    more = ("--by=params=0,10,700000,2000000", f"--regret=params=10,{few},2000000", "--train-top=5")
+    text, found = correlate(*more).out, json.loads(correlate(*more, "--json").out)
+    within = [sum(count <= limit for count in known) for limit in (10, few, 2_000_000)]
+    assert within[0] == 0
+    assert list(found["networks_within"].values()) == within
+    assert all(score["bands"]["mean_of"] == 2 for score in found["scores"])
+    assert all(regret["mean_of"] == 2 for score in found["scores"] for regret in score["regret"])
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith("score ")][1:] == ["2", "2"]
+    rows = [line.split() for line in text.splitlines() if line.startswith("networks ")]
+    small = sum(count < 700_000 for count in known)
+    assert rows[0] == ["networks", "0", str(small), str(len(known) - small)]
+    assert rows[1] == ["networks", *map(str, within)]
+    have = f"they have {min(known):,} to {max(known):,}"
+    assert f"no network has params from 0 to below 10; {have}" in text
+    assert f"no network has params <= 10; {have}" in text
+    kept = f"params<={few:,} is kept by {within[1]} networks, about {0.6 * within[1]:.1f} in a pool"
+    assert f"{kept}: to train 5 is to train nearly all" in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("--by=params=0,5,10", "no network has params from 0 to below 5; they have "),
+        ("--regret=params=5,10", "no network has params <= 10; they have "),
+    ],
+)
+def test_limits_with_no_network_at_all_are_refused(correlate: Any, wrong: str, said: str) -> None:
+    answer = correlate(wrong)
+    assert answer.code == 2
+    assert said in answer.complaint
+
+
 @pytest.mark.parametrize(
     "text", ["flash_bytes", "=1,2", "params=", "params=1", "params=2,1", "params=a,b", "params=1,inf"]
 )
@@ -223,7 +259,7 @@ def test_limits_are_read_with_their_scores_options() -> None:
     [
         ("--by=flash=1,2", "unknown fitness 'flash'"),
         ("--regret=params", "expected a figure and 1 or more ascending numbers"),
-        ("--train-top=0", "expected whole numbers of at least 1"),
+        ("--train-top=0", "number of networks to train is 0; expected 1 or more"),
         ("--train-top=1,x", "expected a whole number"),
     ],
 )
