@@ -31,7 +31,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--seed", type=whole, metavar="N", help="fresh weights of this seed (default: trained ones if any, else 0)"
     )
     parser.add_argument(
-        "--data", metavar="SOURCE", help="images that tflite takes its ranges from, see `engine list data`"
+        "--data",
+        metavar="SOURCE",
+        help="images that tflite takes its ranges from, see `engine list data` (default: those of the training)",
     )
     add_problem(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -191,15 +191,17 @@ def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, floa
     from fitness.quantise import int8_accuracy, quantise
     from fitness.tflite_file import write_tflite
     from fitness.training.checkpoint import save_weights
-    from fitness.training.fit import accuracy
+    from fitness.training.fit import accuracy, lower_seeded
 
     module, normalise = training.take_best(), splits.normalisation
     scores = {
         "test_accuracy": accuracy(module, splits.test, normalise, training.device),
         "validation_accuracy": training.best_epoch.validation,
     }
+    kept = lower_seeded(module.network, 0)  # laid out in memory as when it is read back: rounding depends on it
+    kept.load_state_dict(module.state_dict())
     try:
-        quantised = quantise(module.cpu(), calibration(splits))
+        quantised = quantise(kept, calibration(splits))
     except UsageError as error:  # the images suit the network, so a loss that was finite hid what is not
         raise ScoreFailed("weights or outputs of the network are not finite") from error
     save_weights(weights, module)
