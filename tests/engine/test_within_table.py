@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from engine.api import reopen, search
 from engine.strategies import STRATEGIES
@@ -66,6 +67,38 @@ def test_shipped_tables_are_what_their_recipes_say(shipped: tuple[Space, Table, 
         if column.endswith("_s"):
             assert all(value > 0 for value in known)
     assert not any(value != value for value in table.column("cifar10_test_6ep_pct"))
+
+
+def test_no_column_of_a_shipped_table_is_empty(shipped: tuple[Space, Table, dict[str, Any]]) -> None:
+    _, table, _ = shipped
+    empty = [column for column in table.columns if all(value != value for value in table.column(column))]
+    assert not empty, f"columns of {table.path.name} without a value: {', '.join(empty)}"
+
+
+@pytest.mark.parametrize(
+    ("again", "column"), [("seed 1", "cifar10_test_6ep_seed1_pct"), ("24 epochs", "cifar10_test_24ep_pct")]
+)
+def test_the_noise_that_a_shipped_table_tells_follows_from_its_columns(
+    again: str, column: str, shipped: tuple[Space, Table, dict[str, Any]]
+) -> None:
+    _, table, recipe = shipped
+    noise, name = recipe["noise"], table.path.with_suffix(".json").name
+    pairs = zip(table.column("cifar10_test_6ep_pct"), table.column(column), strict=True)
+    known = [(first, other) for first, other in pairs if other == other]
+    assert f"networks trained again, {again}" in noise, f"the noise of {name} says nothing of {again}"
+    assert noise[f"networks trained again, {again}"] == len(known) > 1
+    assert noise[f"tau of test accuracies, {again}"] == pytest.approx(
+        stats.kendalltau(*zip(*known, strict=True)).statistic, abs=0.002
+    )
+    gains = [other - first for first, other in known]
+    if again == "seed 1":
+        half = sum(gain**2 / 2 for gain in gains) / len(gains)
+        assert noise["standard deviation of a test accuracy between seeds, points"] == pytest.approx(
+            half**0.5, abs=0.01
+        )
+    else:
+        mean = sum(gains) / len(gains)
+        assert noise["mean gain in test accuracy by 24 epochs, points"] == pytest.approx(mean, abs=0.01)
 
 
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
