@@ -102,6 +102,14 @@ def test_one_objective_has_a_page_without_plots_of_pairs(engine: Any, board: Pat
     assert "One objective has one best network" in "".join(Page((board / "report.html").read_text()).text)
 
 
+def test_the_course_is_of_volumes_that_compare_between_runs(engine: Any, board: Path) -> None:
+    assert engine("report", "board").code == 0
+    shown = "".join(Page((board / "report.html").read_text()).text)
+    assert "compares with runs of the same objectives and bounds" in shown
+    assert "of the box from there to this run's best (" in shown
+    assert "hypervolume after each record, at last" in shown
+
+
 def test_accuracies_of_trained_networks_are_in_the_table(engine: Any, board: Path) -> None:
     lines = (board / "records.jsonl").read_text().splitlines()
     number = json.loads(engine("front", "board", "--json").out)["front"][0]["number"]

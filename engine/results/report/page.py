@@ -137,6 +137,8 @@ def _fronts(found: Gathered, bend: int | None) -> list[Markup]:
         said += f" Grey: all {found.front.considered:,} feasible networks."
     if len(objectives) > 2:
         said += f" A plot shows two of {len(objectives)} objectives, so members seem beaten that are not."
+    if remark := found.front.remark:
+        said += f" {remark}."
     parts = [tag("h2", "Front"), tag("p", said, class_="note")]
     if len(objectives) < 2:
         return [*parts, tag("p", "One objective has one best network and no plot.")]
@@ -204,7 +206,7 @@ def _course(found: Gathered) -> list[Markup]:
     total = found.counts.records
     plots = []
     if found.covered is not None:
-        plots.append(course_plot("hypervolume, share of the box", list(found.covered.steps), total, rises=True))
+        plots.append(course_plot("hypervolume", list(found.covered.steps), total, rises=True))
     for objective, series in zip(found.front.objectives, found.best, strict=False):
         if series:
             plots.append(course_plot(f"best {objective.text} so far", series, total, objective.direction == "max"))
