@@ -28,11 +28,10 @@ def results(run: Path) -> list[Any]:
 
 
 def after_some_epochs(trained: Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until checkpoints have been written so often."""
+    """Wait until checkpoints have been written so often, or, on a machine too busy to look in time, all is done."""
     seen: set[tuple[Path, int]] = {(path, path.stat().st_mtime_ns) for path in trained.glob("*/checkpoint.npz")}
     wanted = len(seen) + count
-    while len(seen) < wanted:
-        assert process.poll() is None
+    while len(seen) < wanted and process.poll() is None:
         for path in trained.glob("*/checkpoint.npz"):
             with suppress(FileNotFoundError):
                 seen.add((path, path.stat().st_mtime_ns))
@@ -46,17 +45,22 @@ def test_trainings_killed_again_and_again_come_to_the_same(
 ) -> None:
     search = ["run", "--space=nats-tss(channels=8, cells=1)", "--input-shape=8x8x1", "--strategy=random"]
     search += ["--fitness=trace", "--target=none", "--budget=5", "--seed=1", "--quiet"]
-    ask = ["--data=digits", "--train-images=400", "--pick", "1", "2", "3", "--epochs=8", "--shift=1", "--quiet"]
+    rng = np.random.default_rng(0)  # not digits: what reads these takes each process longer than the training
+    np.savez("noise.npz", images=rng.integers(0, 256, (200, 8, 8), dtype=np.uint8), labels=np.arange(200) % 10)
+    ask = ["--data=npz:noise.npz", "--pick", "1", "2", "3", "--epochs=20", "--shift=1", "--quiet"]
     for name in ("whole", "victim"):
         assert engine(*search, f"--out={name}").code == 0
-    assert spawn("train", "whole", *ask, f"--workers={workers}").wait() == 0
+    assert engine("train", "whole", *ask).code == 0
     chance = random.Random(workers)
-    for _ in range(4):
+    codes = []
+    for _ in range(3):
         process = spawn("train", "victim", *ask, f"--workers={workers}")
         after_some_epochs(tmp_path / "victim" / "trained", 1 + chance.randrange(3), process)
         time.sleep(chance.random() * 0.02)
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        codes.append(process.wait())
+    assert codes[0] == -signal.SIGKILL, "60 epochs were done before the test saw 3 of them"
+    assert set(codes) <= {-signal.SIGKILL, 0}
     assert spawn("train", "victim", *ask, f"--workers={workers}").wait() == 0
     assert results(tmp_path / "victim") == results(tmp_path / "whole")
     assert not list((tmp_path / "victim" / "trained").glob("of-*"))
