@@ -38,8 +38,8 @@ Floats = NDArray[np.float64]
 SPACE, METRIC = "munas", "cifar10_test_6ep_pct"
 FIGURES = ("params", "macs", "n_relu", "aleph", "depth", "log_capacity", "flash_bytes", "peak_ram_bytes")
 SCORES = (
-    *("bottleneck", "naswot", "jacob_cov", "epe_nas", "synflow", "snip", "grad_norm", "fisher", "grasp"),
-    *("zico(batch=128)", "zen", "swap", "near", "meco", "vkdnw", "ntk"),
+    *("bottleneck", "naswot", "jacob_cov", "epe_nas", "synflow", "snip", "grad_norm", "fisher"),
+    *("zico(batch=128)", "zen", "swap", "near", "meco"),
 )
 COMBINATIONS = (
     ("params", "macs"),

@@ -5,7 +5,7 @@
 216 random networks, 72 of each of three bands of flash (2 to 8, 8 to 32, 32 to 128 kB), and 108 evolved ones, 36 of
 each band, a third each from searches for trace, for params + macs and for log_capacity. 50 thousand to 5 million
 macs. Networks that squeeze the image through fewer numbers than half the classes are left in: whether to reject
-them is one of the questions. 40 networks are trained again from another seed, and 12 of at most a million macs for
+them is one of the questions. 40 networks are trained again from another seed, and 6 of at most a million macs for
 four times the epochs.
 
 Every training is one line of OUT/trained.jsonl, in the order of finishing; interrupted, the same command goes on.
@@ -42,7 +42,7 @@ RANDOM, EVOLVED = 72, 36  # networks of a band
 SEARCHES = ("trace", "params+macs", "log_capacity")
 SAMPLE_SEED = 20261122
 TRAINING_IMAGES, EPOCHS, LONG_EPOCHS = 10_000, 6, 24
-LONG, LONG_MACS = 4, 1_000_000  # of each band; dearer ones would take hours
+LONG, LONG_MACS = 2, 1_000_000  # of each band; dearer ones would take hours
 SPACE = MunasSpace()
 
 
