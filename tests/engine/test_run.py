@@ -238,7 +238,10 @@ def test_a_score_that_goes_wrong_fails_its_candidate_with_the_reason(
 ) -> None:
     answer = engine(*TOY, "--fitness=moody", "--budget=24", f"--workers={workers}")
     assert answer.code == 1
-    assert "none of 24 candidates is feasible: 6 failed (moody raised ValueError: one is not enough), 6 failed (moody " in answer.err
+    assert (
+        "none of 24 candidates is feasible: 6 failed (moody raised ValueError: one is not enough), 6 failed (moody "
+        in answer.err
+    )
     assert "mend or replace the score" in answer.err
     records = records_of(tmp_path / "run")
     assert {record["status"] for record in records} == {"failed"}
