@@ -129,9 +129,10 @@ class Pooled:
         try:
             with _uninterrupted():
                 ticket.future = self._executor.submit(_evaluate, ticket.genotype.to_dict(), ticket.known)
-        except BrokenExecutor as error:  # found out when the ticket is finished
+        except (BrokenExecutor, OSError) as error:  # found out when the ticket is finished
+            # A pool that breaks at this moment closes the pipes that its next worker is about to be given.
             ticket.future = Future()
-            ticket.future.set_exception(error)
+            ticket.future.set_exception(BrokenExecutor(str(error)))
 
     def _retry(self, ticket: Ticket) -> Outcome:
         self._renew()

@@ -259,7 +259,7 @@ def test_a_run_that_fails_is_told_and_the_others_count(engine: Any, table: Path)
     looked_up = next(method for method in space["methods"] if method["fitness"] != "trace")
     assert looked_up["failures"]
     assert len(looked_up["failures"]) + len(looked_up["runs"]) == 6
-    assert "knows no 'test_acc_pct'" in looked_up["failures"][0]
+    assert "1 failed (table:test_acc_pct raised RunError: " in looked_up["failures"][0]
     assert ": none of 1 candidates is feasible" in engine("compare", "cmp").out
 
 

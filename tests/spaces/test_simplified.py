@@ -131,6 +131,7 @@ def test_whole_networks_have_5260_simplified_forms(one_cell_keys: dict[str, str]
     assert _partition(keys) == _partition(one_cell_keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("power", "functions"),
     [
