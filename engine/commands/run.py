@@ -31,7 +31,7 @@ __all__ = ["add", "call", "search"]
 
 # What a search for networks to be trained looks for unless told (experiments/mcu/RESULTS.md), and how far it may
 # go: nothing was trained beyond, and without a limit it ends at networks that a board takes seconds for.
-_RECOMMENDED = {"fitness": "params+macs", "budget": 20_000}
+_RECOMMENDED = {"fitness": "params+macs+bottleneck", "budget": 20_000}
 _COMPUTE = "macs<=5000000"
 _OF_SEARCH = ("data", "batch", "seed", "device", "threads")  # flags that a search and a training both have
 
@@ -63,8 +63,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--train-top",
         type=whole,
         metavar="N",
-        help="then train the N best on --data; without a fitness of yours the search is for params+macs among "
-        f"20000 candidates with {_COMPUTE}",
+        help="then train the N best on --data; without a fitness of yours the search is for "
+        f"{_RECOMMENDED['fitness']} among {_RECOMMENDED['budget']} candidates with {_COMPUTE}",
     )
     add_training(parser)
 

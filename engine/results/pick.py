@@ -11,7 +11,7 @@ Theoretical Computer Science 38 (1985) 293-306: each time the one farthest from 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import nsmallest
+from heapq import nlargest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +70,9 @@ def spread(front: Front, count: int) -> list[Record]:
 
 
 def leaders(store: RecordStore, setup: Setup, count: int) -> list[Record]:
-    """The distinct networks of greatest merit in a run's only objective, best first, the earlier of equals.
+    """The networks of greatest merit in a run's only objective, best first; of equals the earliest alone.
 
+    Equal merits are nearly always siblings that differ in what the score does not see, and would train alike.
     Of a run with several objectives there is no order: as many are spread along its front.
 
     Args:
@@ -88,8 +89,11 @@ def leaders(store: RecordStore, setup: Setup, count: int) -> list[Record]:
     first, *others = setup.objectives.objectives
     if others:
         return spread(front_of(store, setup), count)
-    merits = ((-first.merit(one.scores), one.number) for one in store if one.status == "ok" and not one.cached)
-    found = [store.read(number) for _, number in nsmallest(count, merits)]
+    earliest: dict[float, int] = {}
+    for one in store:
+        if one.status == "ok":
+            earliest.setdefault(first.merit(one.scores), one.number)
+    found = [store.read(earliest[merit]) for merit in nlargest(count, earliest)]
     if not found:
         raise RunError("no record is feasible; loosen the bounds or raise the budget")
     return found
