@@ -87,7 +87,8 @@ def _run(content: bytes, images: NDArray[np.float32]) -> tuple[NDArray[np.float3
         import onnx
         from onnx.reference import ReferenceEvaluator
 
-        outputs = ReferenceEvaluator(onnx.load_from_string(content)).run(None, {_INPUT: images})[0]
+        evaluated: Any = ReferenceEvaluator(onnx.load_from_string(content)).run(None, {_INPUT: images})
+        outputs = evaluated[0]
         return outputs, f"evaluator of onnx {onnx.__version__}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -168,7 +169,7 @@ class _Writer:
             case Flatten():
                 self._node("Flatten", sources, result, axis=1)
 
-    def _node(self, kind: str, sources: Sequence[str], result: str, **attributes: object) -> str:
+    def _node(self, kind: str, sources: Sequence[str], result: str, **attributes: Any) -> str:
         from onnx import helper
 
         self._nodes.append(helper.make_node(kind, sources, [result], name=f"make_{result}", **attributes))
