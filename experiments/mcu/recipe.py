@@ -62,6 +62,7 @@ def picks(strategy: str, fitness: str, budget: int, seed: int, candidates: int) 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=1, help="searches of each recipe, from other seeds")
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="bytes of flash")
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def main() -> None:
         known = json.loads(line)
         done[Job(**{name: known[name] for name in Job.__dataclass_fields__}).name] = known
     wanted = {}
-    for budget in BUDGETS:
+    for budget in options.budgets:
         for recipe in RECIPES:
             for seed in range(options.runs):
                 jobs, taken = picks(*recipe, budget, seed, 300 if options.quick else CANDIDATES)
@@ -106,14 +107,20 @@ def report(options, wanted, done) -> str:
         chosen = max(trained, key=lambda one: one["validation"])
         kept.setdefault(recipe, {}).setdefault(budget, []).append(chosen["test"])
     lines = [
-        ["search", "fitness", *(f"<= {budget // 1024} kB" for budget in BUDGETS), "mean regret", "search seconds"]
+        [
+            "search",
+            "fitness",
+            *(f"<= {budget // 1024} kB" for budget in options.budgets),
+            "mean regret",
+            "search seconds",
+        ]
     ]
     for recipe, found in kept.items():
-        regret = np.mean([best[budget] - np.mean(found[budget]) for budget in BUDGETS])
+        regret = np.mean([best[budget] - np.mean(found[budget]) for budget in options.budgets])
         seconds = np.mean([taken for (other, _, _), (_, taken) in wanted.items() if other == recipe])
-        cells = [f"{np.mean(found[budget]):.1f}" for budget in BUDGETS]
+        cells = [f"{np.mean(found[budget]):.1f}" for budget in options.budgets]
         lines.append([recipe[0], recipe[1] or "none: the first", *cells, f"{regret:.1f}", f"{seconds:.0f}"])
-    lines.append(["best known", "", *(f"{best[budget]:.1f}" for budget in BUDGETS), "0.0", ""])
+    lines.append(["best known", "", *(f"{best[budget]:.1f}" for budget in options.budgets), "0.0", ""])
     return markdown(lines)
 
 
