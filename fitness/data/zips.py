@@ -12,7 +12,7 @@ __all__ = ["ZIP_FAULTS"]
 #: What reading a .zip raises besides OSError.
 ZIP_FAULTS: Final = (
     EOFError,
-    NotImplementedError,  # zipfile's own answer to a version or a compression that it does not know
+    RuntimeError,  # zipfile's answer to a password, and to a version or a compression that it does not know
     ValueError,
     lzma.LZMAError,
     zipfile.BadZipFile,

@@ -25,7 +25,9 @@ from tests.oracles.micro import Micro
 from tests.quantised_nets import random_quantised
 from tests.small import short
 
-schema: Any = pytest.importorskip("tflite_micro.tensorflow.lite.micro.python.schema_py_generated")
+schema: Any = pytest.importorskip(
+    "tflite_micro.tensorflow.lite.micro.python.schema_py_generated", reason="tflite-micro is not installed"
+)
 
 
 def _chain(shape: Shape, *ops: Op) -> Network:
