@@ -1,0 +1,115 @@
+"""Cells as labelled graphs in one form, whatever space they come from: operations at the vertices.
+
+Knows which of our spaces are made of cells. An operation on an edge becomes a vertex of its own, as EmProx and
+others have it for NAS-Bench-201.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from spaces.nasbench101 import NasBench101, cell_of
+from spaces.nasbench101_cells import MOST_VERTICES
+from spaces.nasbench101_cells import OPERATIONS as VERTEX_OPERATIONS
+from spaces.nats import EDGES, OPERATIONS, NatsTss
+from spaces.nds import CELLS, NdsSpace
+from spaces.nds_cells import INPUTS, Edge
+from spaces.space import Genotype, Space
+
+__all__ = ["CellForm", "LabelledCell", "cell_form"]
+
+
+@dataclass(frozen=True)
+class LabelledCell:
+    """A cell: vertex 0 is what enters, the last one what leaves, between them operations.
+
+    Attributes:
+        labels: Of every inner vertex, the index of its operation.
+        inputs: Of every vertex but the first, the vertices that it reads, all of them before it.
+    """
+
+    labels: tuple[int, ...]
+    inputs: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class CellForm:
+    """What the cells of a space are like.
+
+    Attributes:
+        cells: Names of the cells of a genotype.
+        operations: What labels stand for.
+        most: Vertices of its largest cell, the first and the last included.
+        read: The cells of a genotype, in the order of `cells`.
+        nothing: Label of the operation that passes nothing on; -1 if there is none.
+    """
+
+    cells: tuple[str, ...]
+    operations: tuple[str, ...]
+    most: int
+    read: Callable[[Genotype], tuple[LabelledCell, ...]]
+    nothing: int = -1
+
+
+def cell_form(space: Space) -> CellForm | None:
+    """What the cells of a space are like; None if its networks are not made of cells that it chooses."""
+    if isinstance(space, NatsTss):
+        return CellForm(("cell",), OPERATIONS, len(EDGES) + 2, _of_edges, OPERATIONS.index("none"))
+    if isinstance(space, NasBench101):
+        return CellForm(("cell",), VERTEX_OPERATIONS, MOST_VERTICES, _of_vertices)
+    if isinstance(space, NdsSpace):
+        known = space.family.operations
+        return CellForm(
+            CELLS,
+            (*known, "before", "last"),
+            1 + INPUTS + 2 * space.family.nodes + 1,
+            partial(_of_states, space),
+            known.index("none") if "none" in known else -1,
+        )
+    return None
+
+
+_ENDS = [tuple(map(int, edge.split("->"))) for edge in EDGES]
+_EDGE_INPUTS = (
+    *(tuple(i for i, (_, end) in enumerate(_ENDS, 1) if end == source) or (0,) for source, _ in _ENDS),
+    tuple(i for i, (_, end) in enumerate(_ENDS, 1) if end == max(end for _, end in _ENDS)),
+)
+_CODES = {operation: code for code, operation in enumerate(OPERATIONS)}
+
+
+def _of_edges(genotype: Genotype) -> tuple[LabelledCell, ...]:
+    """Each edge of NAS-Bench-201 is a vertex that reads all edges into its source."""
+    return (LabelledCell(tuple(_CODES[str(genotype[edge])] for edge in EDGES), _EDGE_INPUTS),)
+
+
+def _of_vertices(genotype: Genotype) -> tuple[LabelledCell, ...]:
+    cell = cell_of(genotype)
+    return (LabelledCell(cell.labels, tuple(cell.sources(vertex) for vertex in range(1, cell.vertices))),)
+
+
+def _of_states(space: NdsSpace, genotype: Genotype) -> tuple[LabelledCell, ...]:
+    """Each term of a node is a vertex; the two states that enter a cell are vertices behind one input."""
+    operations = (*space.family.operations, "before", "last")
+    codes = {operation: code for code, operation in enumerate(operations)}
+    cells = []
+    for name in CELLS:
+        labels = [codes["before"], codes["last"]]
+        inputs: list[tuple[int, ...]] = [(0,), (0,)]
+        states: list[tuple[int, ...]] = [(1,), (2,)]  # the vertices whose sum each state is
+        nodes = [
+            [
+                Edge(str(genotype[f"{name}{state}.op{term}"]), int(genotype[f"{name}{state}.in{term}"]))
+                for term in (1, 2)
+            ]
+            for state in space.family.states
+        ]
+        for node in nodes:
+            first = len(labels) + 1
+            labels += [codes[edge.operation] for edge in node]
+            inputs += [states[edge.source] for edge in node]
+            states.append((first, first + 1))
+        inputs.append(tuple(vertex for state in space.family.output(nodes) for vertex in states[state]))
+        cells.append(LabelledCell(tuple(labels), tuple(inputs)))
+    return tuple(cells)
