@@ -1,15 +1,11 @@
-"""The training loop: weights fitted to the training images, epoch by epoch, resumable at the end of each.
-
-Everything depends on the seed: initial weights on it alone, order and augmentation of an epoch on it and the
-number of the epoch, so that a training stopped after an epoch goes on as if it had not been.
-"""
+"""Image classification: weights fitted to the training images, epoch by epoch, resumable at the end of each."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,34 +13,19 @@ from torch.nn import functional
 
 from fitness.lower import LoweredNetwork, lower
 from fitness.training.images import LabelledImages, Normalisation, Splits
+from fitness.training.loop import Epoch, EpochLoop
 from fitness.training.recipe import Recipe
 from spaces.network import Network
 
-__all__ = ["Epoch", "Training", "accuracy", "predictions"]
+__all__ = ["Training", "accuracy", "predictions"]
 
 _WARM_UP = 0.05  # of all steps
 _JUDGED_AT_ONCE = 500  # images of a forward without gradients
-_SEEDS = 2**63  # a seed that makes more than one for each epoch wraps around: generators take no longer ones
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What one epoch came to.
-
-    Attributes:
-        number: From 1.
-        loss: Mean training loss.
-        validation: Accuracy on the validation images, in percent.
-    """
-
-    number: int
-    loss: float
-    validation: float
 
 
 @dataclass
-class Training:
-    """A network on its way.
+class Training(EpochLoop):
+    """A network on its way to tell images apart; see `EpochLoop`.
 
     Args:
         network: What is trained.
@@ -59,6 +40,7 @@ class Training:
         best: State of the module after the epoch of greatest validation accuracy.
     """
 
+    sign: ClassVar[int] = 1
     network: Network
     splits: Splits
     recipe: Recipe
@@ -72,78 +54,17 @@ class Training:
         self.module = lower_seeded(self.network, self.seed).to(self.device)
         if len(self.network.shapes[0]) == 3:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = _optimizer(self.module, self.recipe)
-
-    @property
-    def done(self) -> bool:
-        """Whether all epochs are done, or none better has come for too long."""
-        if len(self.epochs) >= self.recipe.epochs:
-            return True
-        patience = self.recipe.patience
-        return patience is not None and bool(self.epochs) and len(self.epochs) - self.best_epoch.number >= patience
-
-    @property
-    def best_epoch(self) -> Epoch:
-        """The first epoch of greatest validation accuracy."""
-        return max(self.epochs, key=lambda epoch: epoch.validation)
+        self.optimizer = _optimizer(self.module, self.recipe)
 
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
         return _steps(len(self.splits.train), self.recipe.batch)
 
-    def run_epoch(self, on_step: Callable[[], None] = lambda: None) -> Epoch:
-        """Pass over the training images once, and judge.
-
-        Args:
-            on_step: Called after every step.
-        """
-        module, recipe = self.module, self.recipe
-        module.train()
-        steps = self.steps
-        number, total = len(self.epochs), 0.0
-        for step, (images, labels) in enumerate(self._batches(number)):
-            rate = recipe.peak_rate * _schedule(number * steps + step, recipe.epochs * steps)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            loss = _loss(module(images), labels)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-            total += loss.item()
-            on_step()
-        validation = accuracy(module, self.splits.validation, self.splits.normalisation, self.device)
-        epoch = Epoch(number + 1, total / steps, validation)
-        self.epochs.append(epoch)
-        if self.best_epoch is epoch:
-            self.best = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        return epoch
-
-    def state(self) -> dict[str, Any]:
-        """Everything that going on needs besides the arguments."""
-        return {
-            "module": self.module.state_dict(),
-            "best": self.best,
-            "optimizer": self._optimizer.state_dict(),
-            "epochs": [[epoch.number, epoch.loss, epoch.validation] for epoch in self.epochs],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
-        self.module.load_state_dict(state["module"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.best = state["best"]
-        self.epochs = [Epoch(*values) for values in state["epochs"]]
-
-    def take_best(self) -> LoweredNetwork:
-        """The module with the weights of its best epoch, in evaluation mode."""
-        self.module.load_state_dict(self.best)
-        return self.module.eval()
-
     def _batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch: shuffled, normalised, augmented; never a last one too small for batch norm."""
         recipe, train = self.recipe, self.splits.train
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % _SEEDS)
+        generator = torch.Generator().manual_seed(self._seed_of(number))
         order = torch.randperm(len(train), generator=generator)
         for places in order.tensor_split(self.steps):
             chosen = places.numpy()
@@ -151,6 +72,17 @@ class Training:
             images = _augmented(self.splits.normalisation(pixels), recipe, generator)
             labels = torch.from_numpy(train.labels[chosen]).to(self.device)
             yield _laid_out(images), labels
+
+    def _rate(self, step: int) -> float:
+        return self.recipe.peak_rate * _schedule(step, self.recipe.epochs * self.steps)
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if outputs.shape[1] == 1:
+            return functional.binary_cross_entropy_with_logits(outputs[:, 0], targets.to(outputs.dtype))
+        return functional.cross_entropy(outputs, targets)
+
+    def _validated(self) -> float:
+        return accuracy(self.module, self.splits.validation, self.splits.normalisation, self.device)
 
 
 def lower_seeded(network: Network, seed: int) -> LoweredNetwork:
@@ -180,12 +112,6 @@ def accuracy(module: nn.Module, images: LabelledImages, normalise: Normalisation
 def classes_of(outputs: Tensor) -> Tensor:
     """(N,) class numbers of (N, units) outputs: the largest; a single output above zero says class 1."""
     return (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
-
-
-def _loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    if outputs.shape[1] == 1:
-        return functional.binary_cross_entropy_with_logits(outputs[:, 0], labels.to(outputs.dtype))
-    return functional.cross_entropy(outputs, labels)
 
 
 def _steps(images: int, batch: int) -> int:
