@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fitness.recurrent import RecurrentLayer
 from spaces.layers import (
     Add,
     BatchNorm,
@@ -19,17 +20,20 @@ from spaces.layers import (
     Input,
     Op,
     Pool,
+    Recurrent,
     ReLU,
     Shape,
     Shift,
+    Sigmoid,
     Slice,
+    Tanh,
     Zero,
 )
 from spaces.network import Network
 
 
 class LoweredNetwork(nn.Module):
-    """A network as a module; maps (N, C, H, W) or (N, F) to the output of the last node.
+    """A network as a module; maps (N, C, H, W), (N, L, F) or (N, F) to the output of the last node.
 
     Args:
         network: What to build. Weights come from torch's global generator, drawn in execution order.
@@ -71,7 +75,7 @@ class PaddedSum(nn.Module):
     """Sum of maps, smaller ones zero-padded at the bottom and right."""
 
     def forward(self, *maps: Tensor) -> Tensor:
-        """Sum of (N, C, H_i, W_i), or of vectors of equal length."""
+        """Sum of (N, C, H_i, W_i), or of sequences or vectors of equal shape."""
         total = maps[0]
         if any(m.shape != total.shape for m in maps):
             height, width = max(m.shape[2] for m in maps), max(m.shape[3] for m in maps)
@@ -133,6 +137,10 @@ def _module(op: Op, shapes: list[Shape]) -> nn.Module:
             return nn.BatchNorm2d(shapes[0][0]) if len(shapes[0]) == 3 else nn.BatchNorm1d(shapes[0][0])
         case ReLU():
             return nn.ReLU()
+        case Tanh():
+            return nn.Tanh()
+        case Sigmoid():
+            return nn.Sigmoid()
         case Add():
             return PaddedSum()
         case Concat():
@@ -147,3 +155,5 @@ def _module(op: Op, shapes: list[Shape]) -> nn.Module:
             return nn.Flatten()
         case Dense(units, bias):
             return nn.Linear(shapes[0][0], units, bias=bias)
+        case Recurrent(kind, units, sequences):
+            return RecurrentLayer(kind, shapes[0][1], units, sequences)

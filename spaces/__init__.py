@@ -17,6 +17,7 @@ SPACES = Registry(
         "nds-enas": "spaces.nds:NdsEnas",
         "nds-nasnet": "spaces.nds:NdsNasNet",
         "nds-pnas": "spaces.nds:NdsPnas",
+        "rnn": "spaces.rnn:RnnSpace",
     },
     "nas_engine.spaces",
 )

@@ -1,7 +1,7 @@
 """The operations of a network and their shape rules, each rule once.
 
-Shapes are batch-free: (C, H, W) for maps, (F,) for vectors. An operation is a frozen value; it knows how it
-changes a shape and nothing about weights, memory or frameworks.
+Shapes are batch-free: (C, H, W) for maps, (L, F) for sequences of L steps, (F,) for vectors. An operation is a
+frozen value; it knows how it changes a shape and nothing about weights, memory or frameworks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import blake2b
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from spaces.errors import UsageError
 
@@ -22,9 +22,12 @@ class ShapeError(UsageError):
 
 
 _WORDS: dict[str, tuple[object, ...]] = {
-    "kind": ("max", "avg"),
-    "rounding": ("floor", "ceil"),
-    "bias": (True, False),
+    "Pool.kind": ("max", "avg"),
+    "Pool.rounding": ("floor", "ceil"),
+    "Conv.bias": (True, False),
+    "Dense.bias": (True, False),
+    "Recurrent.kind": ("lstm", "gru", "rnn"),
+    "Recurrent.sequences": (True, False),
 }
 
 
@@ -46,16 +49,17 @@ class Operation:
     def _check(self, name: str, value: object) -> None:
         """Refuse a field that no operation can have; a kernel of 3 instead of (3, 3) is the usual slip."""
         low = 0 if name == "padding" else 1
+        words = _WORDS.get(f"{type(self).__name__}.{name}")
         if name in ("kernel", "stride", "padding", "dilation"):
             right = isinstance(value, tuple) and len(value) == 2 and all(_is_whole(n, low) for n in value)
             wanted = f"two whole numbers of at least {low}, (along the height, along the width)"
         elif name in ("channels", "groups", "units"):
             right, wanted = _is_whole(value, low), "a whole number of at least 1"
-        elif name in _WORDS:
-            right, wanted = value in _WORDS[name], " or ".join(map(str, _WORDS[name]))
+        elif words is not None:
+            right, wanted = value in words, " or ".join(map(str, words))
         elif name == "shape":
-            right = isinstance(value, tuple) and len(value) in (1, 3) and all(_is_whole(n, low) for n in value)
-            wanted = "(C, H, W) or (F,) of whole numbers of at least 1"
+            right = isinstance(value, tuple) and len(value) in (1, 2, 3) and all(_is_whole(n, low) for n in value)
+            wanted = "(C, H, W), (L, F) or (F,) of whole numbers of at least 1"
         else:
             return
         if not right:
@@ -79,7 +83,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Input(Operation):
-    """The image or vector that enters."""
+    """The image, sequence or vector that enters."""
 
     shape: Shape
 
@@ -134,6 +138,8 @@ class BatchNorm(Operation):
     elementwise: ClassVar[bool] = True
 
     def out_shape(self, shape: Shape) -> Shape:
+        if len(shape) == 2:
+            raise ShapeError(f"BatchNorm() on a sequence {shape}; expected a map (C, H, W) or a vector (F,)")
         return shape
 
 
@@ -148,17 +154,40 @@ class ReLU(Operation):
 
 
 @dataclass(frozen=True)
+class Tanh(Operation):
+    """Hyperbolic tangent, element by element."""
+
+    elementwise: ClassVar[bool] = True
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
+@dataclass(frozen=True)
+class Sigmoid(Operation):
+    """1 / (1 + exp(-x)), element by element."""
+
+    elementwise: ClassVar[bool] = True
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
+@dataclass(frozen=True)
 class Add(Operation):
-    """Sum of maps with equal channels; smaller ones are zero-padded at the bottom and right."""
+    """Sum of maps with equal channels; smaller ones are zero-padded at the bottom and right.
+
+    Sequences and vectors are added to those of their own shape.
+    """
 
     variadic: ClassVar[bool] = True
     commutative: ClassVar[bool] = True
 
     def out_shape(self, *shapes: Shape) -> Shape:
         first = shapes[0]
-        if len(first) == 1:
+        if len(first) < 3:
             if any(shape != first for shape in shapes):
-                raise ShapeError(f"Add of vectors {shapes}; expected equal lengths")
+                raise ShapeError(f"Add of {shapes}; expected vectors of equal lengths or sequences of equal shape")
             return first
         if any(len(shape) != 3 or shape[0] != first[0] for shape in shapes):
             raise ShapeError(f"Add of maps {shapes}; expected equal channels")
@@ -212,7 +241,7 @@ class Zero(Operation):
 
 @dataclass(frozen=True)
 class Flatten(Operation):
-    """Map to vector."""
+    """Map or sequence to vector."""
 
     def out_shape(self, shape: Shape) -> Shape:
         size = 1
@@ -230,8 +259,32 @@ class Dense(Operation):
 
     def out_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
-            raise ShapeError(f"{self.token} on a map {shape}; expected a vector: flatten first")
+            raise ShapeError(f"{self.token} on a {_kind(shape)} {shape}; expected a vector: flatten first")
         return (self.units,)
+
+
+@dataclass(frozen=True)
+class Recurrent(Operation):
+    """A recurrent layer that reads a sequence step by step from a state of zeros.
+
+    One bias per gate where the kind is "lstm" (Hochreiter and Schmidhuber 1997, with a forget gate and without
+    peepholes) or "rnn" (Elman 1990, tanh); two where it is "gru" (Cho et al. 2014, the reset gate applied to the
+    recurrent product), whose two do not add up.
+
+    Attributes:
+        kind: The cell.
+        units: Width of its state and output.
+        sequences: Whether every step's output is handed on, (L, units), or the last one's, (units,).
+    """
+
+    kind: Literal["lstm", "gru", "rnn"]
+    units: int
+    sequences: bool = False
+
+    def out_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2:
+            raise ShapeError(f"{self.token} on a {_kind(shape)} {shape}; expected a sequence (L, F)")
+        return (shape[0], self.units) if self.sequences else (self.units,)
 
 
 def reach_of(op: Conv | Pool) -> Pair:
@@ -244,20 +297,40 @@ def reach_of(op: Conv | Pool) -> Pair:
 
 def volume(shape: Shape) -> int:
     """Number of elements of a shape."""
-    return shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0]
+    if len(shape) == 3:
+        return shape[0] * shape[1] * shape[2]
+    return shape[0] * shape[1] if len(shape) == 2 else shape[0]
 
 
-Op = Input | Conv | Pool | BatchNorm | ReLU | Add | Concat | Slice | Shift | Zero | Flatten | Dense
+Op = (
+    Input
+    | Conv
+    | Pool
+    | BatchNorm
+    | ReLU
+    | Tanh
+    | Sigmoid
+    | Add
+    | Concat
+    | Slice
+    | Shift
+    | Zero
+    | Flatten
+    | Dense
+    | Recurrent
+)
 
-OPS: dict[str, type[Op]] = {
-    op.__name__: op for op in (Input, Conv, Pool, BatchNorm, ReLU, Add, Concat, Slice, Shift, Zero, Flatten, Dense)
-}
+OPS: dict[str, type[Op]] = {op.__name__: op for op in get_args(Op)}
 
 
 def _map(op: Operation, shape: Shape) -> Shape:
     if len(shape) != 3:
-        raise ShapeError(f"{op.token} on a vector {shape}; expected a map (C, H, W)")
+        raise ShapeError(f"{op.token} on a {_kind(shape)} {shape}; expected a map (C, H, W)")
     return shape
+
+
+def _kind(shape: Shape) -> str:
+    return ("vector", "sequence", "map")[len(shape) - 1]
 
 
 def _slide(op: Conv | Pool, height: int, width: int, ceil: bool) -> Pair:

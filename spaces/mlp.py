@@ -6,11 +6,12 @@ Liberis et al. 2021 (see `spaces.munas`), as in the authors' code.
 from __future__ import annotations
 
 from random import Random
+from typing import ClassVar
 
 from spaces.errors import UsageError
 from spaces.layers import Dense, Flatten, ReLU
 from spaces.network import Network, NetworkBuilder
-from spaces.space import Choose, Genotype, Integer, Space, Value
+from spaces.space import Choose, Genotype, Integer, Layered, Space, Value
 
 MAX_LAYERS = 7
 LAYERS = Integer(1, MAX_LAYERS)
@@ -28,6 +29,7 @@ class MlpSpace(Space):
     """
 
     name = "munas-mlp"
+    layered: ClassVar[Layered | None] = Layered("layers", "d{}.units")
 
     def __init__(
         self,

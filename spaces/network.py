@@ -174,7 +174,7 @@ class NetworkBuilder:
     """Collects operations in any order that puts a node after its inputs, and builds the `Network`.
 
     Args:
-        input_shape: (C, H, W) of the image or (F,) of the vector that enters.
+        input_shape: (C, H, W) of the image, (L, F) of the sequence or (F,) of the vector that enters.
 
     Attributes:
         input: The handle of the input; `add` returns further handles.
@@ -201,13 +201,13 @@ class NetworkBuilder:
             source = inputs[0]
             if not 0 <= source < here:
                 raise self._no_handle(op, source)
-            if op.elementwise:
+            if op.elementwise and len(shapes[source]) != 2:  # of sequences some know nothing
                 shapes.append(shapes[source])
                 self._volumes.append(self._volumes[source])
             else:
                 shape = op.out_shape(shapes[source])  # type: ignore[call-arg]
                 shapes.append(shape)
-                self._volumes.append(shape[0] * shape[1] * shape[2] if len(shape) == 3 else shape[0])
+                self._volumes.append(shape[0] * shape[1] * shape[2] if len(shape) == 3 else volume(shape))
             self._reads[source] += 1
             if source != here - 1:
                 self._is_chain = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Op, Zero
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Op, Recurrent, Zero
 from spaces.network import Network, NetworkBuilder, reaches_output
 
 
@@ -52,7 +52,7 @@ def simplify(network: Network) -> Network:
     sums: dict[int, Counter[int]] = {}  # terms of every sum made so far, flattened
 
     def add(op: Op, *sources: int) -> int:
-        if isinstance(op, (Conv, Dense, BatchNorm)):
+        if isinstance(op, (Conv, Dense, BatchNorm, Recurrent)):
             return builder.add(op, *sources)
         if (op, sources) not in made:
             made[op, sources] = builder.add(op, *sources)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol, cast, overload
+from typing import ClassVar, Literal, Protocol, cast, overload
 
 from spaces.errors import InvalidGenotype, NoNeighbour, UsageError
+from spaces.layers import Shape
 from spaces.network import Network
 from spaces.notation import json_object
 
@@ -172,22 +173,45 @@ class Genotype(Mapping[str, Value]):
         return dict(self._choices)
 
 
+@dataclass(frozen=True)
+class Layered:
+    """Says that a list of whole numbers of variable length is among the choices: widths of layers.
+
+    Attributes:
+        count: Name of the choice that says how many there are.
+        width: Name of the choice of each, with `{}` for its index, from 0.
+    """
+
+    count: str
+    width: str
+
+
 class Space(ABC):
     """Subclass and define `build`; everything else has a default.
 
     Args:
-        input_shape: Height, width and channels of the images.
-        num_classes: Number of classes.
+        input_shape: Height, width and channels of the images; of a space that reads series, the features of a step.
+        num_classes: Number of classes; of a space that reads series, of the values foretold.
 
     Attributes:
         name: What the registry calls it.
         size: Number of genotypes if the space is finite and small enough to enumerate, else None.
+        reads: What its networks read: "images", or "series", windows of whose steps enter as (L, F).
+        layered: Where a list of widths is among the choices; None if none is.
     """
 
     name: str = "custom"
     size: int | None = None
+    reads: Literal["images", "series"] = "images"
+    layered: ClassVar[Layered | None] = None
 
-    def __init__(self, input_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10) -> None:
+    def __init__(self, input_shape: tuple[int, ...] = (32, 32, 3), num_classes: int = 10) -> None:
+        self._check_ends(input_shape, num_classes)
+        self.input_shape, self.num_classes = tuple(input_shape), num_classes
+        self._networks: dict[int, tuple[Genotype, Network]] = {}  # by identity: True equals 1, and hashing costs
+
+    def _check_ends(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        """Refuse what no network of the space can read or tell apart; a space of series has bounds of its own."""
         if len(input_shape) != 3 or any(type(size) is not int or size < 1 for size in input_shape):
             raise UsageError(
                 f"input shape {'x'.join(map(str, input_shape))}; expected HEIGHTxWIDTHxCHANNELS, "
@@ -195,8 +219,6 @@ class Space(ABC):
             )
         if type(num_classes) is not int or num_classes < 2:
             raise UsageError(f"{num_classes!r} classes; expected a whole number of at least 2")
-        self.input_shape, self.num_classes = tuple(input_shape), num_classes
-        self._networks: dict[int, tuple[Genotype, Network]] = {}  # by identity: True equals 1, and hashing costs
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_networks": {}}  # what was built here is not worth sending to a worker
@@ -214,10 +236,9 @@ class Space(ABC):
         return self.build(choose)
 
     @property
-    def channels_first(self) -> tuple[int, int, int]:
-        """The image shape as layers want it: (C, H, W)."""
-        height, width, channels = self.input_shape
-        return channels, height, width
+    def channels_first(self) -> Shape:
+        """The input shape as layers want it: (C, H, W) of an image, (F,) of a step of a series."""
+        return self.input_shape[-1], *self.input_shape[:-1]
 
     def sample(self, rng: Random) -> Genotype:
         """A random member of the space."""

@@ -46,8 +46,8 @@ class Sampled(Space):
     """
 
     def __init__(self, whole: Space, texts: Sequence[str]) -> None:
-        super().__init__((*whole.input_shape,), whole.num_classes)  # type: ignore[arg-type]  # three numbers
-        self.whole, self.name = whole, whole.name
+        super().__init__(whole.input_shape, whole.num_classes)
+        self.whole, self.name, self.reads = whole, whole.name, whole.reads
         if len(texts) < 2:
             raise UsageError(f"{len(texts)} listed networks of space {self.name!r}; expected at least 2")
         self._texts: dict[Genotype, str] = {}
@@ -65,6 +65,9 @@ class Sampled(Space):
         self._members = tuple(self._texts)
         self._places = {genotype: place for place, genotype in enumerate(self._members)}
         self.size = len(self._members)
+
+    def _check_ends(self, input_shape: tuple[int, ...], num_classes: int) -> None:
+        """The whole space has checked them."""
 
     def build(self, choose: Choose) -> Network:
         """See `Space.build`; any network of the whole space, listed or not."""

@@ -78,7 +78,7 @@ def absolute_source(source: str) -> str:
     return f"{name}:{os.path.realpath(os.path.expanduser(path))}" if colon and path else source
 
 
-def load_images(source: str, shape: tuple[int, int, int], count: int, seed: int) -> Images:
+def load_images(source: str, shape: tuple[int, ...], count: int, seed: int) -> Images:
     """The same images for the same arguments, and the first of these for a smaller count.
 
     Pixels of 8 bits are scaled to [0, 1] and normalised per channel: with the published mean and standard

@@ -38,7 +38,7 @@ class Sizes(NamedTuple):
 
 def load_splits(
     source: str,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     seed: int = 0,
     validation: float = 0.1,
     on_image: OnImage = lambda done, wanted: None,

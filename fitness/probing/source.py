@@ -33,7 +33,7 @@ class ProbeSource:
     """
 
     data: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     classes: int
     seed: int = 0
     batch: int | None = None
