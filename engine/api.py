@@ -12,10 +12,11 @@ from typing import overload
 
 from engine.config import RunConfig
 from engine.executors import Evaluations, evaluations
+from engine.finding import checked_fitness
 from engine.records import Record, RecordStore
 from engine.results.front import Front, best_record, front_of, parse_objectives
 from engine.run_folder import RunFolder
-from engine.setup import Setup, StrategyFactory, checked_fitness
+from engine.setup import Setup, StrategyFactory
 from engine.study import Study, nothing_feasible
 from fitness.base import Fitness
 from spaces.errors import NothingFeasible, RunError, UsageError
@@ -148,8 +149,9 @@ def search(
         seed: Of every random choice.
         workers: Processes that evaluate; they change nothing but the time it takes.
         cluster: Address of a Dask scheduler whose workers evaluate instead; likewise.
-        data: Images that scores of weights are computed on, e.g. "cifar10:DIR"; "auto" takes digits where labels
-            are needed and noise elsewhere.
+        data: Images that scores of weights are computed on, e.g. "cifar10:DIR", or the time series that networks
+            forecast, e.g. "csv(target=load):FILE"; "auto" takes digits where labels are needed, noise elsewhere,
+            and the sine for time series.
         batch: Number of images for every such score, instead of its published one.
         score_seed: Of images and weights, the same for every architecture.
         device: "cpu", "cuda", or "auto": a GPU if there is one.
@@ -195,7 +197,7 @@ def search(
         threads=threads,
         out=str(out) if out else None,
     )
-    if isinstance(space, Space):
+    if isinstance(space, Space) and space.reads == "images":
         shape = "x".join(map(str, space.input_shape))
         config = replace(config, input_shape=shape, classes=space.num_classes)
     setup = Setup(
@@ -227,6 +229,7 @@ def run(setup: Setup, on_record: OnRecord = _ignore, on_start: Callable[[], None
         from fitness.table_space import check_looked_up
 
         check_looked_up(setup.space, names)
+    setup.check_series()
     reference = setup.reference()
     setup.refer(reference)
     with closing(_evaluations(setup)) as runner:

@@ -10,6 +10,8 @@ from math import inf
 from pathlib import Path
 
 from engine.targets import kept_target
+from fitness.data import absolute_source
+from fitness.series import SeriesText, is_series
 from spaces.errors import UnknownName, UsageError
 
 MAX_BUDGET = 100_000_000  # records; a hundred million lines are 50 GB, so more is a slip of the finger
@@ -44,8 +46,9 @@ class RunConfig:
         seed: Of every random choice.
         workers: Processes that evaluate.
         cluster: Address of a Dask scheduler, whose workers evaluate instead: tcp://HOST:PORT or tls://HOST:PORT.
-        data: Images that scores of modules are computed on (`fitness.data.SOURCES`), or "auto": digits if a score
-            needs labels, else noise.
+        data: Images that scores of modules are computed on (`fitness.data.SOURCES`), or of a space that reads one
+            the time series (`fitness.series.SERIES`); "auto": digits if a score needs labels, else noise; the sine
+            of time series.
         batch: Number of images for every such score, instead of its published one.
         score_seed: Of images and weights, the same for every architecture.
         device: Where modules run: "cpu", "cuda", or "auto": a GPU if there is one.
@@ -190,7 +193,6 @@ def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
     config = replace(config, **flags)  # type: ignore[arg-type]
     # A run is resumed and asked from other folders than the one it was started in, and when files have changed.
     config = replace(config, target=kept_target(config.target))
-    source, colon, path = config.data.partition(":")
-    if colon and path:
-        config = replace(config, data=f"{source}:{Path(path).expanduser().resolve()}")
-    return replace(config, table=tuple(str(Path(table).resolve()) for table in config.table))
+    data = config.data
+    data = str(SeriesText.parse(data).absolute) if is_series(data) else absolute_source(data)
+    return replace(config, data=data, table=tuple(str(Path(table).resolve()) for table in config.table))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
-from random import Random
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from engine.config import RunConfig
 from engine.evaluation import Evaluator
+from engine.finding import Ends, checked_fitness, named, registered_space, sampled_space
 from engine.objectives import Bound, Objective, Objectives, check_bounds, read_objective, split_bound
 from engine.preparation import Clock, merits_of, sample_scores
+from engine.reading import check_series, data_of, ends_of, of_series, space_with_ends, suited
 from engine.records import Record
 from engine.score_cache import ScoreCache
 from engine.strategies import STRATEGIES
@@ -19,14 +20,13 @@ from engine.strategies.base import Strategy
 from engine.targets import Target, find_target, kept_target
 from fitness import FITNESS
 from fitness.base import Fitness
-from fitness.data import check_source
 from fitness.expression import Expression, Term, parse
 from fitness.latency import Rates
 from fitness.penalties import PENALTY_NAMES
 from fitness.probing.source import ProbeSource, usable_device
 from fitness.scores.base import Score
-from spaces import SPACES
-from spaces.errors import DamagedRun, RunError, UnknownName, UsageError
+from fitness.series import SeriesSource
+from spaces.errors import DamagedRun, UnknownName, UsageError
 from spaces.registry import construct, takes
 from spaces.space import Genotype, Space
 from spaces.supernet import spaces_that_offer
@@ -89,14 +89,16 @@ class Setup:
             return self._whole_space
         if self.own_space is not None:
             return Sampled(self.own_space, self.table.architectures)
-        return _sampled(config.space, config.image_shape, config.classes, self.table.architectures)
+        return sampled_space(config.space, self._ends, self.table.architectures)
 
     @cached_property
     def _whole_space(self) -> Space:
-        """The space, with the config's image shape and classes."""
-        if self.own_space is not None:
-            return self.own_space
-        return _registered(self.config.space, self.config.image_shape, self.config.classes)
+        """The space, for the config's images or time series."""
+        return self.own_space if self.own_space is not None else registered_space(self.config.space, self._ends)
+
+    @cached_property
+    def _ends(self) -> Ends:
+        return ends_of(self.config)
 
     @cached_property
     def target(self) -> Target | None:
@@ -116,7 +118,16 @@ class Setup:
         looked_up = any(score.name.startswith("table:") for score in self.computed)
         table = self.table_paths if looked_up or self.config.within_table else self.config.table
         rank = self._rank if self.ranking is not None else None
-        return replace(self.config, target=self._target, table=table, rank=rank, data=self.data, device=self.device)
+        space = self.config.space if self.own_space is not None else space_with_ends(self.config.space, self._ends)
+        return replace(
+            self.config,
+            space=space,
+            target=self._target,
+            table=table,
+            rank=rank,
+            data=self.data,
+            device=self.device,
+        )
 
     @cached_property
     def table(self) -> Table:
@@ -153,7 +164,7 @@ class Setup:
         term = Term(name, dict(options or {}))
         for own in self.own_scores:
             if parse(own.name) == (term,):
-                return own
+                return suited(own, self.space)
         if name.startswith("table:"):
             return self._look_up(name.removeprefix("table:"))
         if name == "table":
@@ -165,7 +176,9 @@ class Setup:
         parts: dict[str, object] = {"space": self.space} if takes(factory, "space") else {}
         if takes(factory, "rates"):
             parts["rates"] = self._rates(name)
-        return checked_fitness(f"fitness {name!r}", FITNESS.create(name, options or {}, parts))
+        if takes(factory, "series"):
+            parts["series"] = self._series(name)
+        return suited(checked_fitness(f"fitness {name!r}", FITNESS.create(name, options or {}, parts)), self.space)
 
     def _rates(self, name: str) -> Rates:
         """How fast the target is.
@@ -180,6 +193,21 @@ class Setup:
             f"{name} is estimated from a board's rates, and {lack}; expected a board, e.g. --target nucleo-f746zg "
             "(`engine list targets`), or a TOML file of your own"
         )
+
+    def _series(self, name: str) -> SeriesSource:
+        """The time series that the networks forecast; it is not read yet.
+
+        Raises:
+            UsageError: They read images.
+        """
+        if self.space.reads != "series":
+            raise UsageError(
+                f"{name} is computed on a time series, and space {self.space.name!r} reads images; "
+                "expected --space rnn"
+            )
+        config = self.config
+        device = usable_device("auto") if config.device == "auto" else config.device
+        return SeriesSource(self.data, config.score_seed, device, config.threads)
 
     def expression(self, text: str) -> Expression:
         """A fitness expression under this run's target."""
@@ -274,15 +302,23 @@ class Setup:
 
     @cached_property
     def data(self) -> str:
-        """Where images come from.
+        """Where images or the time series come from.
 
         Raises:
-            UsageError: No such source.
+            UsageError: No such source, or the space does not read it.
         """
-        if self.config.data != "auto":
-            check_source(self.config.data)
-            return self.config.data
-        return _data_for(self.computed)
+        reads = self.space.reads
+        return data_of(self.config, reads, self.computed if reads == "images" else ())
+
+    def check_series(self) -> None:
+        """Find out before anything runs that the time series, if one is read, does not suit the networks.
+
+        Raises:
+            UsageError: See `engine.reading.check_series`.
+            RunError: It cannot be read.
+        """
+        if any(map(of_series, self.computed)):
+            check_series(self.data, self.space)
 
     @cached_property
     def device(self) -> str:
@@ -291,7 +327,7 @@ class Setup:
         Raises:
             UsageError: No such device here.
         """
-        if not any(isinstance(score, Score) for score in self.computed):
+        if not any(isinstance(score, Score) or of_series(score) for score in self.computed):
             return self.config.device
         return usable_device(self.config.device)
 
@@ -323,13 +359,13 @@ class Setup:
     @cached_property
     def strategy_factory(self) -> object:
         """What makes the strategy; nothing is known of it but that it was found under its name."""
-        return self.own_strategy or STRATEGIES.load(_named("strategy", self.config.strategy, "bo(model=gp)")[0])
+        return self.own_strategy or STRATEGIES.load(named("strategy", self.config.strategy, "bo(model=gp)")[0])
 
     @property
     def _strategy_options(self) -> dict[str, object]:
         if self.own_strategy is not None:
             return {}
-        return _named("strategy", self.config.strategy, "bo(model=gp)")[1]
+        return named("strategy", self.config.strategy, "bo(model=gp)")[1]
 
     @cached_property
     def ranking(self) -> Objective | None:
@@ -424,69 +460,3 @@ class Setup:
         if column not in self.table.columns:
             raise UnknownName("table column", column, self.table.columns)
         return TableFitness(column, self.table, self.space.describe)
-
-
-def _registered(text: str, shape: tuple[int, int, int], classes: int) -> Space:
-    """A space by name and options, for images of a shape (H, W, C).
-
-    Raises:
-        UsageError: No such space, or none of its networks can see such images.
-        RunError: What is registered is none.
-    """
-    parts = {"input_shape": shape, "num_classes": classes}
-    name, options = _named("space", text, "nats-tss(channels=3, cells=1)")
-    space = SPACES.create(name, options, parts)
-    if not isinstance(space, Space):
-        raise RunError(f"space {text!r} makes {space!r}; expected a spaces.space.Space")
-    try:
-        space.decode(space.sample(Random(0)))
-    except UsageError as error:
-        size = "x".join(map(str, shape))
-        raise UsageError(
-            f"space {text!r} has no network for input shape {size}: {error}; expected larger images"
-        ) from error
-    return space
-
-
-@lru_cache(maxsize=8)
-def _sampled(space: str, shape: tuple[int, int, int], classes: int, networks: tuple[str, ...]) -> Sampled:
-    """Listed networks of a registered space; the many runs of a comparison share one."""
-    return Sampled(_registered(space, shape, classes), networks)
-
-
-def _data_for(scores: Sequence[Fitness]) -> str:
-    """The images that come with the engine and suffice for some scores."""
-    return "digits" if any(getattr(score, "needs_labels", False) for score in scores) else "noise"
-
-
-def _named(kind: str, text: str, example: str) -> tuple[str, dict[str, object]]:
-    """Name and options of `name(option=value, ...)`.
-
-    Raises:
-        UsageError: Not of that form.
-    """
-    if "(" not in text:
-        return text, {}
-    term, *more = parse("".join(text.split()))
-    if more:
-        raise UsageError(f"{kind} {text!r}; expected one {kind}, e.g. {example}")
-    return term.name, dict(term.options)
-
-
-def checked_fitness(what: str, made: object) -> Fitness:
-    """A fitness that keeps the contract.
-
-    Raises:
-        UsageError: It lacks a member, or one is not what the contract allows.
-    """
-    lacks = [name for name in ("name", "direction", "unit", "needs") if not hasattr(made, name)]
-    if lacks or not callable(made):
-        raise UsageError(
-            f"{what} is {made!r:.80} without {', '.join(lacks) or 'a call'}; expected a fitness.base.Fitness"
-        )
-    fitness: Any = made
-    for member, allowed in (("direction", ("max", "min")), ("needs", ("genotype", "network", "module", "images"))):
-        if getattr(fitness, member) not in allowed:
-            got = getattr(fitness, member)
-            raise UsageError(f"{what}: {member} is {got!r:.80}; expected {' or '.join(map(repr, allowed))}")
-    return fitness  # type: ignore[no-any-return]

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from engine.setup import checked_fitness
+from engine.finding import checked_fitness
 from engine.strategies import STRATEGIES
 from engine.targets import BOARDS_FILE, TARGETS, Speed
 from fitness import FITNESS
 from fitness.benchmarks import SHIPPED, shipped_table
 from fitness.data import SOURCES
+from fitness.series import SERIES
 from fitness.table import Table
 from fitness.table_store import BENCHMARKS, how_to_get, imported_tables
 from spaces import SPACES
@@ -132,7 +133,7 @@ def _profiles() -> Rows:
 
 
 def _data() -> Rows:
-    return [{"data": form, "about": about} for form, about in SOURCES.items()]
+    return [{"data": form, "about": about} for form, about in {**SOURCES, **SERIES}.items()]
 
 
 def _tables() -> Rows:

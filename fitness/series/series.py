@@ -1,7 +1,7 @@
 """A time series, scaled and cut into parts, and the windows that a recurrent network sees of it.
 
-Windows are those of Camero, Toutouh and Alba's program (acamero/dlopt): `look_back` rows in a row are the input, the
-row after them is the target.
+Windows are those of Camero, Toutouh and Alba (acamero/dlopt): `look_back` rows in a row are the input, and
+the row after them is the target.
 """
 
 from __future__ import annotations

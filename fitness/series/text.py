@@ -79,10 +79,11 @@ class SeriesText:
             UsageError: Not of that form, an option that the series does not have, or a wrong value.
         """
         found = _FORM.fullmatch(text.strip())
-        name = found[1].strip() if found else ""
+        if not found:
+            raise _unreadable(text, text)
+        name = found[1].strip()
         if name not in _FORMS:
-            raise UnknownName("time series", name or text[:80], _FORMS)
-        assert found is not None
+            raise UnknownName("time series", name, _FORMS)
         form, path = _FORMS[name], found[3]
         if ":" in form and not path:
             raise UsageError(f"{text!r} lacks its path; expected {name}:FILE or {name}(option=value,...):FILE")
@@ -108,7 +109,7 @@ class SeriesText:
             for option, (name, _) in _READ.items()
             if (value := getattr(self, name)) != getattr(plain, name)
         ]
-        options += [f"{option}={value:g}" for option, value in self.sine.items()]
+        options += [f"{option}={value!r}" for option, value in self.sine.items()]
         return self.name + (f"({','.join(options)})" if options else "") + (f":{self.path}" if self.path else "")
 
     @property
@@ -123,10 +124,7 @@ def _options(text: str, inside: str) -> list[tuple[str, list[str]]]:
     while place < len(inside):
         found = _OPTION.match(inside, place)
         if not found or (found[3] and found.end() == len(inside)):
-            raise UsageError(
-                f"{text[:120]!r} cannot be read at {inside[place:][:40]!r}; expected option=value joined by commas, names "
-                ' with other signs in double quotes: csv(column="T (degC)"+load,split=0.8):FILE'
-            )
+            raise _unreadable(text, inside[place:])
         options.append((found[1], [_plain(word) for word in re.findall(_WORD, found[2])]))
         place = found.end()
     names = [name for name, _ in options]
@@ -134,6 +132,13 @@ def _options(text: str, inside: str) -> list[tuple[str, list[str]]]:
         if names.count(name) > 1:
             raise UsageError(f"{text[:120]!r} has the option {name!r} twice; expected it once, columns joined by +")
     return options
+
+
+def _unreadable(text: str, rest: str) -> UsageError:
+    return UsageError(
+        f"{text[:120]!r} cannot be read at {rest[:40]!r}; expected option=value joined by commas, names with other "
+        'signs in double quotes: csv(column="T (degC)"+load,split=0.8):FILE'
+    )
 
 
 def _plain(word: str) -> str:

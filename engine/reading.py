@@ -1,0 +1,139 @@
+"""What the networks of a run read, images or a time series: which, and whether it suits them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.config import RunConfig
+from engine.finding import Ends, space_factory
+from fitness.base import Fitness
+from fitness.data import check_source
+from fitness.series import SERIES, SeriesSource, SeriesText, is_series, load_series
+from spaces.errors import UsageError
+from spaces.space import Integer, Space
+
+__all__ = ["check_series", "data_of", "ends_of", "of_series", "space_with_ends", "suited"]
+
+_SERIES_SCORES = "mrs, mrs_mean, mrs_std or a figure such as params"
+
+
+def ends_of(config: RunConfig) -> Ends:
+    """What a registered space is told of the data: shape and classes of images, or the columns of a time series.
+
+    A text that says how many columns there are, as one of a run does, is believed: nothing is read.
+
+    Raises:
+        UsageError: No such space, or data that it does not read.
+        RunError: The series cannot be read.
+    """
+    factory, options = space_factory(config.space)
+    if getattr(factory, "reads", "images") == "images":
+        return ("input_shape", config.image_shape), ("num_classes", config.classes)
+    if config.input_shape != RunConfig.input_shape or config.classes != RunConfig.classes:
+        raise UsageError(
+            f"space {config.space!r} reads a time series, and input shape {config.input_shape} with "
+            f"{config.classes} classes is of images; leave them out: --data says what is forecast"
+        )
+    if "features" in options and "outputs" in options:
+        return ()
+    series = load_series(data_of(config, "series", ()))
+    sizes = {"features": series.features, "outputs": series.outputs}
+    return tuple((name, size) for name, size in sizes.items() if name not in options)
+
+
+def space_with_ends(text: str, ends: Ends) -> str:
+    """The text of a space that says what it was told of a series, which then need not be read to know it."""
+    told = dict(ends)
+    if "features" not in told and "outputs" not in told:
+        return text
+    added = ",".join(f"{name}={value}" for name, value in ends)
+    return f"{text.rstrip()[:-1]},{added})" if "(" in text else f"{text}({added})"
+
+
+def data_of(config: RunConfig, reads: str, scores: Sequence[Fitness]) -> str:
+    """The images or the series of a run; "auto" is what comes with the engine and suffices for some scores.
+
+    Args:
+        config: Of the run.
+        reads: What its space reads.
+        scores: What is computed on them.
+
+    Raises:
+        UsageError: No such source, or the space does not read it.
+    """
+    data = config.data
+    if reads == "series":
+        if data == "auto":
+            return "sine"
+        if not is_series(data) and _is_images(data):
+            raise UsageError(
+                f"space {config.space!r} reads a time series, and {data!r} are images; expected "
+                f"{', '.join(SERIES)} as --data"
+            )
+        SeriesText.parse(data)
+        return data
+    if is_series(data):
+        raise UsageError(
+            f"space {config.space!r} reads images, and {data!r} is a time series; expected images, see "
+            "`engine list data`, or --space rnn"
+        )
+    if data == "auto":
+        return "digits" if any(getattr(score, "needs_labels", False) for score in scores) else "noise"
+    check_source(data)
+    return data
+
+
+def _is_images(data: str) -> bool:
+    try:
+        check_source(data)
+    except UsageError:
+        return False
+    return True
+
+
+def suited(fitness: Fitness, space: Space) -> Fitness:
+    """The same fitness, if it says something of what the networks of a space read.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if space.reads == "series":
+        if fitness.needs == "images":
+            raise UsageError(
+                f"{fitness.name} is computed on images, and space {space.name!r} reads a time series; expected "
+                + _SERIES_SCORES
+            )
+        if fitness.name.partition("(")[0] == "trace":
+            raise UsageError(
+                f"{fitness.name} counts ReLUs, and networks of space {space.name!r} have none; expected --fitness "
+                + _SERIES_SCORES
+            )
+    return fitness
+
+
+def of_series(fitness: Fitness) -> bool:
+    """Whether a fitness is computed on a time series."""
+    return isinstance(getattr(fitness, "series", None), SeriesSource)
+
+
+def check_series(data: str, space: Space) -> None:
+    """Find out before anything runs that a series does not suit the networks of a space.
+
+    Raises:
+        UsageError: It has other columns than they read and foretell, or too few rows for the longest look-back.
+        RunError: It cannot be read.
+    """
+    series = load_series(data)
+    for what, has, reads in (
+        ("input columns", series.features, space.channels_first[0]),
+        ("target columns", series.outputs, space.num_classes),
+    ):
+        if has != reads:
+            raise UsageError(
+                f"{data} has {has} {what} and the networks of space {space.name!r} {reads}; expected as many: "
+                "choose them with --column and --target-column"
+            )
+    look_back = getattr(space, "look_back", None)
+    if isinstance(look_back, Integer):
+        for part in series.parts:
+            series.window_rows(look_back.high, part)
