@@ -71,9 +71,8 @@ def test_networks_of_every_space_mean_the_same(name: str) -> None:
 
 
 def test_a_file_that_computes_something_else_is_not_written(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
-    monkeypatch.setattr(
-        "engine.results.export.as_onnx._run", lambda content, images: (np.ones((4, 10)), "runtime 1")
-    )
+    found = (np.ones((4, 10)), "runtime 1")
+    monkeypatch.setattr("engine.results.export.as_onnx._run", lambda content, name, inputs: found)
     complaint = engine("export", "8:16:24:32:64", "--space=nats-sss", "--format=onnx").complaint
     assert complaint.startswith("runtime 1 computes outputs from the ONNX file of Network ")
     assert not Path("exported").exists()

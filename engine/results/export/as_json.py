@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 from engine.results.export import Made
+from engine.results.export.naming import reads_series
+from engine.results.export.probe import about_series, in_words
 from engine.results.export.subject import Subject
 from engine.results.scores import score_architecture
 from engine.results.tabular import json_number
@@ -24,8 +26,7 @@ def make(subject: Subject) -> Made:
     whole = {
         "title": subject.title,
         "space": config.space,
-        "input_shape": config.input_shape,
-        "classes": config.classes,
+        **_problem(subject),
         "key": subject.network.key,
         "genotype": subject.genotype.to_dict(),
         "figures": {
@@ -38,4 +39,17 @@ def make(subject: Subject) -> Made:
         "shapes": [list(shape) for shape in subject.network.shapes],
     }
     count = len(layers)
-    return Made({".json": (json.dumps(whole, indent=1) + "\n").encode()}, {"layers": count}, f"{count} layers")
+    return Made(
+        {".json": (json.dumps(whole, indent=1) + "\n").encode()},
+        {"layers": count, **about_series(subject)},
+        "\n  ".join([f"{count} layers", *in_words(subject)]),
+    )
+
+
+def _problem(subject: Subject) -> dict[str, object]:
+    """What the network is for."""
+    if not reads_series(subject.network):
+        return {"input_shape": subject.config.input_shape, "classes": subject.config.classes}
+    look_back, features = subject.network.shapes[0]
+    ends = {"look_back": look_back, "features": features, "outputs": subject.network.shapes[-1][0]}
+    return ends | about_series(subject)

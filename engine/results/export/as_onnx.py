@@ -1,4 +1,4 @@
-"""A network as ONNX, any number of images at once, compared with PyTorch in a runtime before it is written.
+"""A network as ONNX, any number of inputs at once, compared with PyTorch in a runtime before it is written.
 
 The file is written from the layers, node by node, not traced: torch's exporter of 2.9 and later needs a further
 package and half a minute, the one before it is about to be removed and pads by a dozen operators.
@@ -6,13 +6,15 @@ package and half a minute, the one before it is about to be removed and pads by 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.results.export import Made
-from engine.results.export.as_torch import probe
-from engine.results.export.source import layer_names, needed
+from engine.results.export.naming import layer_names, needed, words_of
+from engine.results.export.probe import about_series, in_words, probe
 from engine.results.export.subject import Subject
+from engine.results.export.weights import named_weights
 from spaces.errors import MissingExtra, RunError
 from spaces.layers import (
     Add,
@@ -24,10 +26,13 @@ from spaces.layers import (
     Input,
     Op,
     Pool,
+    Recurrent,
     ReLU,
     Shape,
     Shift,
+    Sigmoid,
     Slice,
+    Tanh,
     Zero,
     reach_of,
 )
@@ -40,14 +45,19 @@ __all__ = ["make"]
 
 _OPSET, _IR_VERSION = 17, 8  # of 2022: whatever reads ONNX today knows them
 _TOLERANCE = 1e-4  # of the largest output: runtimes fold batch norms and sum in another order
-_INPUT, _OUTPUT = "images", "scores"
+# Places of torch's gates (i f g o of an LSTM, r z n of a GRU) in the order of ONNX: i o f c and z r h.
+_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 
 
 def make(subject: Subject) -> Made:
     """The file of one network: input `images` (batch, C, H, W), output `scores` (batch, classes), float32.
 
+    Of one that forecasts, input `windows` (batch, L, F), output `forecasts` (batch, outputs), and as property
+    `series` of the file what its columns are and how they are scaled, in JSON.
+
     Raises:
         MissingExtra: onnx is not installed.
+        UsageError: The series is not one of the network's.
         RunError: A runtime computes something else from the file.
     """
     try:
@@ -61,24 +71,22 @@ def make(subject: Subject) -> Made:
     model = _Writer(subject).model()
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
-    images = probe(subject)
-    outputs, runtime = _run(content, images.numpy())
+    given = probe(subject)
+    outputs, runtime = _run(content, words_of(subject.network).inputs, given.inputs.numpy())
     with torch.no_grad():
-        expected = subject.module(images).numpy()
+        expected = subject.module(given.inputs).numpy()
     difference, largest = float(abs(outputs - expected).max()), float(abs(expected).max())
     if not difference <= _TOLERANCE * (1 + largest):
         raise RunError(
             f"{runtime} computes outputs from the ONNX file of {subject.title} that differ by {difference:g} from "
             f"PyTorch's, of up to {largest:g}; try another version of it"
         )
-    return Made(
-        {".onnx": content},
-        {"runtime": runtime, "largest_difference": difference, "largest_output": largest},
-        f"{runtime}, largest difference {difference:.2g} of outputs up to {largest:.2g}",
-    )
+    said = f"{runtime}, largest difference {difference:.2g} of outputs up to {largest:.2g} on {given.said}"
+    checks = {"runtime": runtime, "largest_difference": difference, "largest_output": largest, "inputs": given.said}
+    return Made({".onnx": content}, checks | about_series(subject), "\n  ".join([said, *in_words(subject)]))
 
 
-def _run(content: bytes, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]:
+def _run(content: bytes, name: str, inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]:
     """Outputs of a file, and what computed them: onnxruntime, or onnx's own evaluator where it is missing."""
     outputs: NDArray[np.float32]
     try:
@@ -87,13 +95,13 @@ def _run(content: bytes, images: NDArray[np.float32]) -> tuple[NDArray[np.float3
         import onnx
         from onnx.reference import ReferenceEvaluator
 
-        evaluated: Any = ReferenceEvaluator(onnx.load_from_string(content)).run(None, {_INPUT: images})
+        evaluated: Any = ReferenceEvaluator(onnx.load_from_string(content)).run(None, {name: inputs})
         outputs = evaluated[0]
         return outputs, f"evaluator of onnx {onnx.__version__}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    outputs = session.run(None, {_INPUT: images})[0]
+    outputs = session.run(None, {name: inputs})[0]
     return outputs, f"onnxruntime {onnxruntime.__version__}"
 
 
@@ -104,6 +112,8 @@ class _Writer:
         self._subject = subject
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
+        self._words = words_of(subject.network)
+        self._by_step: dict[str, str] = {}  # by the name of a sequence, that of the same with steps before windows
 
     def model(self) -> Any:
         """The file's content as onnx holds it."""
@@ -111,27 +121,30 @@ class _Writer:
 
         subject, network = self._subject, self._subject.network
         names, wanted = layer_names(network), needed(network)
-        values = {0: _INPUT}
+        values = {0: self._words.inputs}
         for index, node in enumerate(network.nodes):
             if wanted[index] and not isinstance(node.op, Input):
                 last = index == len(network) - 1
-                result = _OUTPUT if last else f"{names.get(index) or type(node.op).__name__.lower()}_{index}"
+                name = names.get(index, "")
+                result = self._words.outputs if last else f"{name or type(node.op).__name__.lower()}_{index}"
                 sources = [values[source] for source in node.inputs]
-                self._write(node.op, index, names.get(index, ""), sources, node.shape, result)
+                self._write(node.op, index, name, sources, node.shape, result)
                 values[index] = result
         ends = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
-            for name, shape in ((_INPUT, network.shapes[0]), (_OUTPUT, network.shapes[-1]))
+            for name, shape in zip(self._words[:2], (network.shapes[0], network.shapes[-1]), strict=True)
         ]
         graph = helper.make_graph(
             self._nodes, subject.name, ends[:1], ends[1:], self._constants, f"{subject.title}; {subject.weights}"
         )
-        return helper.make_model(
+        model = helper.make_model(
             graph,
             producer_name="nas-engine",
             ir_version=_IR_VERSION,
             opset_imports=[helper.make_opsetid("", _OPSET)],
         )
+        helper.set_model_props(model, {name: json.dumps(told) for name, told in about_series(subject).items()})
+        return model
 
     def _write(self, op: Op, index: int, name: str, sources: list[str], shape: Shape, result: str) -> None:
         inputs = [self._subject.network.shapes[source] for source in self._subject.network.inputs[index]]
@@ -153,6 +166,10 @@ class _Writer:
             case Dense(_, bias):
                 sources += self._weights(index, name, ("weight", "bias") if bias else ("weight",))
                 self._node("Gemm", sources, result, transB=1)
+            case Recurrent():
+                self._recurrent(op, index, name, sources[0], result)
+            case Tanh() | Sigmoid():
+                self._node(type(op).__name__, sources, result)
             case Add():
                 self._sum([self._padded(*term, shape) for term in zip(sources, inputs, strict=True)], result)
             case Concat():
@@ -169,10 +186,13 @@ class _Writer:
             case Flatten():
                 self._node("Flatten", sources, result, axis=1)
 
-    def _node(self, kind: str, sources: Sequence[str], result: str, **attributes: Any) -> str:
+    def _node(self, kind: str, sources: Sequence[str], result: str, place: int = 0, **attributes: Any) -> str:
+        """A node whose output at that place is wanted, none before it; returns its name."""
         from onnx import helper
 
-        self._nodes.append(helper.make_node(kind, sources, [result], name=f"make_{result}", **attributes))
+        self._nodes.append(
+            helper.make_node(kind, sources, [*[""] * place, result], name=f"make_{result}", **attributes)
+        )
         return result
 
     def _constant(self, name: str, value: object) -> str:
@@ -190,6 +210,38 @@ class _Writer:
         state = self._subject.module.layers[index].state_dict()
         return [self._constant(f"{name}.{weight}", state[weight].numpy()) for weight in wanted]
 
+    def _recurrent(self, op: Recurrent, index: int, name: str, source: str, result: str) -> None:
+        """A layer of recurrent cells; ONNX has steps before windows, and an axis for directions."""
+        import numpy as np
+
+        if source not in self._by_step:
+            self._by_step[source] = self._node("Transpose", [source], f"{source}_by_step", perm=(1, 0, 2))
+        gates = {
+            what: np.split(value.numpy(), len(_GATES[op.kind]))
+            for what, value in named_weights(op, self._subject.module.layers[index]).items()
+        }
+        ours = {what: np.concatenate([parts[place] for place in _GATES[op.kind]]) for what, parts in gates.items()}
+        made = {
+            "weight_ih": ours["weight_ih_l0"],
+            "weight_hh": ours["weight_hh_l0"],
+            "bias": np.concatenate([ours["bias_ih_l0"], ours["bias_hh_l0"]]),
+        }
+        inputs = [
+            self._by_step[source],
+            *(self._constant(f"{name}.{what}", value[None]) for what, value in made.items()),
+        ]
+        reset = {"linear_before_reset": 1} if op.kind == "gru" else {}
+        cells = self._node(op.kind.upper(), inputs, f"{result}_of_cells", 0 if op.sequences else 1,
+                           hidden_size=op.units, **reset)  # fmt: skip
+        if op.sequences:  # (steps, 1, windows, units)
+            axis = self._constant("ways_of_every", [1])
+            self._by_step[result] = self._node("Squeeze", [cells, axis], f"{result}_by_step")
+            readers = [self._subject.network.ops[user] for user in self._subject.network.consumers[index]]
+            if not readers or not all(isinstance(reader, Recurrent) for reader in readers):
+                self._node("Transpose", [self._by_step[result]], result, perm=(1, 0, 2))
+        else:  # (1, windows, units)
+            self._node("Squeeze", [cells, self._constant("ways_of_last", [0])], result)
+
     def _sum(self, terms: Sequence[str], result: str) -> None:
         if len(terms) == 1:
             self._node("Identity", terms, result)
@@ -199,7 +251,7 @@ class _Writer:
             total = self._node("Add", [total, term], name)
 
     def _padded(self, source: str, shape: Shape, wanted: Shape) -> str:
-        if len(shape) == 1 or shape == wanted:
+        if len(shape) < 3 or shape == wanted:
             return source
         return self._pad(source, wanted[1] - shape[1], wanted[2] - shape[2])
 

@@ -23,6 +23,7 @@ from engine.training.candidate import described
 from fitness.figures import macs
 from fitness.tflite_overhead import arena_bytes
 from spaces.errors import RunError, UsageError
+from spaces.layers import Recurrent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +81,7 @@ def make(subject: Subject, data: str | None) -> Made:
             PyTorch and by every interpreter: 200, or fewer of a network that takes long.
 
     Raises:
-        UsageError: No images are named or known, or they do not suit the network.
+        UsageError: No images are named or known, or they do not suit the network, or it has recurrent layers.
         MissingExtra: flatbuffers is not installed.
         RunError: An interpreter does not take the file.
     """
@@ -91,6 +92,11 @@ def make(subject: Subject, data: str | None) -> Made:
     from fitness.tflite_file import write_tflite
     from fitness.training.fit import classes_of
 
+    if any(isinstance(op, Recurrent) for op in subject.network.ops):
+        raise UsageError(
+            f"{subject.title} has recurrent layers, which are not written as .tflite; "
+            "expected --format onnx or torch"
+        )
     source = _source(subject, data)
     work = max(1, macs(subject.network))
     images = _images(source, subject.network.shapes[0], min(_CHECKED, max(_LEAST_CHECKED, _WORK // work)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from string import ascii_lowercase
 
+from engine.results.export.naming import layer_names, needed, words_of
 from spaces.layers import (
     Add,
     BatchNorm,
@@ -22,20 +23,22 @@ from spaces.layers import (
     Op,
     Pair,
     Pool,
+    Recurrent,
     ReLU,
     Shape,
     Shift,
+    Sigmoid,
     Slice,
+    Tanh,
     Zero,
 )
 from spaces.network import Network
 
-__all__ = ["Module", "layer_names", "module_of", "needed"]
+__all__ = ["Module", "module_of"]
 
 _LINE_LENGTH = 88  # what formatters keep to if nobody tells them otherwise
 _NAMES = ("x", "y", "z", *ascii_lowercase[:23])
-_WORDS = {Conv: "conv", Dense: "dense", Pool: "pool"}
-_FOLLOWS = (ReLU, BatchNorm)  # said on the line of what they follow
+_FOLLOWS = (ReLU, Tanh, Sigmoid, BatchNorm)  # said on the line of what they follow
 _FUNCTIONAL = "from torch.nn import functional"
 
 
@@ -70,8 +73,9 @@ def module_of(network: Network, class_name: str, notes: Sequence[str]) -> Module
         notes: Lines that open the file's docstring, the first of them a sentence.
     """
     names = layer_names(network)
+    words = words_of(network)
     steps, output = _steps(network, names)
-    lines = _forward(steps, output)
+    lines = _forward(steps, output, words.inputs)
     built = [
         line for node, name in names.items() for line in _broken(f"self.{name} = {_constructor(network, node)}")
     ]
@@ -79,9 +83,11 @@ def module_of(network: Network, class_name: str, notes: Sequence[str]) -> Module
     imports = ["from pathlib import Path", "", "import torch", "from torch import Tensor, nn"]
     if any("functional." in line for line in lines):
         imports.append(_FUNCTIONAL)
+    told = "\n".join([notes[0], "", *notes[1:], ""] if notes[1:] else notes)
+    told = told.replace("\\", r"\\").replace('"""', r"\"\"\"")  # folders and columns may be called anything
     text = "\n".join(
         [
-            '"""' + "\n".join([notes[0], "", *notes[1:], ""] if notes[1:] else notes) + '"""',
+            f'"""{told}"""',
             "",
             *imports,
             "",
@@ -89,20 +95,20 @@ def module_of(network: Network, class_name: str, notes: Sequence[str]) -> Module
             "",
             "",
             f"class {class_name}(nn.Module):",
-            f'    """Map images {into} to scores {out}."""',
+            f'    """Map {words.inputs} {into} to {words.outputs} {out}."""',
             "",
             "    def __init__(self) -> None:",
             '        """Make the layers; their weights are random until some are loaded."""',
             "        super().__init__()",
             *(f"        {line}" for line in built),
             "",
-            "    def forward(self, images: Tensor) -> Tensor:",
-            '        """Return the scores, before any softmax."""',
+            f"    def forward(self, {words.inputs}: Tensor) -> Tensor:",
+            f'        """Return {words.returned}."""',
             *(f"        {line}" for line in lines),
             "",
             "",
             f"def load(path: Path = WEIGHTS) -> {class_name}:",
-            '    """Make the module with the weights of a file, ready to judge images."""',
+            f'    """Make the module with the weights of a file, ready to {words.task}."""',
             f"    module = {class_name}()",
             '    module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))',
             "    return module.eval()",
@@ -110,37 +116,6 @@ def module_of(network: Network, class_name: str, notes: Sequence[str]) -> Module
         ]
     )
     return Module(text, {name: node for node, name in names.items() if not isinstance(network.ops[node], Pool)})
-
-
-def needed(network: Network) -> list[bool]:
-    """Whether the output depends on each node."""
-    found = [False] * len(network)
-    found[-1] = True
-    for node in range(len(network) - 1, -1, -1):
-        if found[node]:
-            for source in network.inputs[node]:
-                found[source] = True
-    return found
-
-
-def layer_names(network: Network) -> dict[int, str]:
-    """Names of needed layers by node, counted by kind; a batch norm has the number of what it follows."""
-    wanted = needed(network)
-    counts = {word: count(1) for word in (*_WORDS.values(), "norm")}
-    names: dict[int, str] = {}
-    for node, op in enumerate(network.ops):
-        if not wanted[node]:
-            continue
-        if type(op) in _WORDS:
-            word = _WORDS[type(op)]
-            names[node] = f"{word}{next(counts[word])}"
-        elif isinstance(op, BatchNorm):
-            before = names.get(network.inputs[node][0], "pool")
-            name = before.replace("conv", "norm").replace("dense", "dense_norm")
-            if name.startswith("pool") or name in names.values():
-                name = f"own_norm{next(counts['norm'])}"  # follows no layer that it could be named after
-            names[node] = name
-    return names
 
 
 def _constructor(network: Network, node: int) -> str:
@@ -167,6 +142,8 @@ def _constructor(network: Network, node: int) -> str:
             )
         case Dense(units, bias):
             return _call("nn.Linear", (shape[0], units), bias=None if bias else False)
+        case Recurrent(kind, units):
+            return _call(f"nn.{kind.upper()}", (shape[1], units), batch_first=True)
         case _:
             return _call("nn.BatchNorm2d" if len(shape) == 3 else "nn.BatchNorm1d", (shape[0],))
 
@@ -240,24 +217,28 @@ def _said(op: Op, name: str | None, operand: str) -> str:
             return f"{operand}[:, :{channels}]"
         case Shift():
             return f"functional.pad({operand}, (0, 1, 0, 1))[:, :, 1:, 1:]"
+        case Tanh() | Sigmoid():
+            return f"torch.{type(op).__name__.lower()}({operand})"
+        case Recurrent():
+            return f"self.{name}({operand})[0]{'' if op.sequences else '[:, -1]'}"
         case _:
             return f"self.{name}({operand})"
 
 
 def _padding(shape: Shape, wanted: Shape) -> str | None:
     """What `functional.pad` adds at the bottom and right of a smaller term of a sum."""
-    if len(shape) == 1 or shape[1:] == wanted[1:]:
+    if len(shape) < 3 or shape[1:] == wanted[1:]:
         return None
     return f"(0, {wanted[2] - shape[2]}, 0, {wanted[1] - shape[1]})"
 
 
-def _forward(steps: Sequence[tuple[int, _Step]], output: int) -> list[str]:
+def _forward(steps: Sequence[tuple[int, _Step]], output: int, given: str) -> list[str]:
     """The body of the forward, a variable taken again once nothing reads it any more."""
     last = {0: -1} | {value: line for line, (value, _) in enumerate(steps)}
     for line, (_, step) in enumerate(steps):
         for operand in step.operands:
             last[operand] = line
-    held = {0: "images"}
+    held = {0: given}
     lines: list[str] = []
     for line, (value, step) in enumerate(steps):
         operands = [held[operand] for operand in step.operands]

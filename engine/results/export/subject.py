@@ -24,6 +24,7 @@ from spaces.space import Genotype
 
 if TYPE_CHECKING:
     from fitness.lower import LoweredNetwork
+    from fitness.series import SeriesSource
 
 __all__ = ["Subject", "Wanted", "subjects"]
 
@@ -68,6 +69,7 @@ class Subject:
         folder: Where files go if nothing else is said.
         seed: Of its weights where none are trained.
         trained: File of trained weights, if there is one.
+        series: What it forecasts, if that is known.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Subject:
     folder: Path
     seed: int
     trained: Path | None = None
+    series: SeriesSource | None = None
 
     @property
     def weights(self) -> str:
@@ -87,7 +90,7 @@ class Subject:
 
     @cached_property
     def module(self) -> LoweredNetwork:
-        """The network with its weights, ready to judge images.
+        """The network with its weights, ready to be used.
 
         Raises:
             RunError: The file of weights cannot be read, or is of another network.

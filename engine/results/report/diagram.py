@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.results.report.layout import Layout, lay_out
 from engine.results.report.markup import Markup, join, tag
@@ -15,6 +15,7 @@ from spaces.layers import (
     Input,
     Op,
     Pool,
+    Recurrent,
     Shape,
     Slice,
     Zero,
@@ -119,6 +120,8 @@ def _label(op: Op, shape: Shape) -> str:
             return f"{op.kind.capitalize()} pool {_pair(op.kernel)}{_stride(op.stride)}"
         case Dense():
             return f"Dense {op.units}"
+        case Recurrent():
+            return f"{op.kind.upper()} {op.units}{', every step' if op.sequences else ''}"
         case Slice():
             return f"Slice {op.channels}"
     return type(op).__name__
@@ -143,6 +146,8 @@ def _kind(network: Network, index: int) -> str:
             return "dense"
         case Pool():
             return "pool"
+        case Recurrent():
+            return "recurrent"
         case Add() | Concat():
             return "joint"
         case Input() | Flatten():
@@ -168,19 +173,22 @@ LEGEND = (
     ("conv", "convolution"),
     ("depthwise", "depthwise, grouped"),
     ("dense", "dense"),
+    ("recurrent", "recurrent"),
     ("pool", "pooling"),
     ("joint", "sum, concatenation"),
     ("other", "element-wise, slice"),
 )
 
 
-def legend() -> Markup:
-    """What the colours of boxes mean."""
+def legend(networks: Iterable[Network]) -> Markup:
+    """What the colours of the boxes in drawings of some networks mean."""
+    drawn = {_kind(network, nodes[0]) for network in networks for nodes in boxes_of(network)}
     return tag(
         "p",
         *(
             join(tag("span", tag("span", class_=f"swatch {kind}"), text, class_="entry"), " ")
             for kind, text in LEGEND
+            if kind in drawn
         ),
         class_="legend",
     )

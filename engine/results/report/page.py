@@ -159,8 +159,9 @@ def _networks(found: Gathered) -> list[Markup]:
     if not found.picks:
         return []
     cards = []
+    networks = {record.number: found.setup.space.decode(record.genotype) for record, _ in found.picks}
     for record, roles in found.picks:
-        network = found.setup.space.decode(record.genotype)
+        network = networks[record.number]
         values = {item.text: item.value(record.scores) for item in found.setup.objectives.objectives}
         values |= {name: record.scores[name] for name in found.names if name in record.scores}
         values |= found.measured.get(record.number, {})
@@ -172,7 +173,7 @@ def _networks(found: Gathered) -> list[Markup]:
         )
         head = join(tag("h3", f"#{record.number}"), tag("p", ", ".join(roles), class_="role"))
         cards.append(tag("section", head, tag("dl", *listed), drawing, class_="card"))
-    return [tag("h2", "Networks"), legend(), tag("div", *cards, class_="networks")]
+    return [tag("h2", "Networks"), legend(networks.values()), tag("div", *cards, class_="networks")]
 
 
 def _members(found: Gathered) -> list[Markup]:

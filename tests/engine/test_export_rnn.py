@@ -1,0 +1,194 @@
+"""`engine export` of networks that forecast: the same numbers in torch's own layers and in ONNX's."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.config import RunConfig
+from engine.results.export import as_onnx, as_torch
+from engine.results.export.source import module_of
+from engine.results.export.subject import Subject
+from fitness.series import SeriesSource, load_series
+from spaces.layers import Dense, Flatten, Recurrent, Sigmoid, Tanh
+from spaces.network import Network, NetworkBuilder
+from spaces.space import Genotype
+
+
+def stacked(*kinds: Any, steps: int = 6, features: int = 3, outputs: int = 2) -> Network:
+    """Layers of some kinds, then a dense one; widths that no other number is equal to."""
+    net = NetworkBuilder((steps, features))
+    x = net.input
+    for place, kind in enumerate(kinds):
+        x = net.add(Recurrent(kind, 5 + 2 * place, place < len(kinds) - 1), x)
+    return net.build(net.add(Tanh(), net.add(Dense(outputs), x)))
+
+
+def subject_of(network: Network, series: str | None = None, name: str = "network_1") -> Subject:
+    source = SeriesSource(series) if series else None
+    return Subject(name, "A network", RunConfig(), Genotype({}), network, {}, Path(), 0, series=source)
+
+
+def outputs_of(subject: Subject, windows: torch.Tensor) -> np.ndarray:
+    with torch.no_grad():
+        found: np.ndarray = subject.module(windows).numpy()
+    return found
+
+
+# --- PyTorch ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kinds", [("lstm",), ("gru",), ("rnn",), ("lstm", "gru", "rnn", "lstm")])
+def test_torchs_own_layers_compute_the_same_numbers(kinds: tuple[str, ...]) -> None:
+    subject = subject_of(stacked(*kinds))
+    module = as_torch.written(subject)[1]
+    windows = torch.randn(3, 6, 3, generator=torch.Generator().manual_seed(1))
+    assert np.array_equal(module(windows).detach().numpy(), outputs_of(subject, windows))
+    state = module.state_dict()
+    for name in {key.split(".")[0] for key in state} - {"dense1"}:
+        second = state[f"{name}.bias_hh_l0"]
+        assert bool(second.any()) == name.startswith("gru"), "the others have one bias, torch's second is zero"
+
+
+def test_a_forward_of_a_forecast_reads_like_one() -> None:
+    net = NetworkBuilder((6, 3))
+    x = net.add(Recurrent("lstm", 4, True), net.input)
+    x = net.add(Recurrent("gru", 5), net.add(Recurrent("lstm", 4, True), x))
+    text = module_of(net.build(net.add(Sigmoid(), net.add(Dense(2), x))), "Net", ["A network."]).text
+    assert '"""Map windows (N, 6, 3) to forecasts (N, 2)."""' in text
+    built, function = (
+        next(node for node in ast.walk(ast.parse(text)) if getattr(node, "name", "") == name)
+        for name in ("__init__", "forward")
+    )
+    assert isinstance(built, ast.FunctionDef)
+    assert isinstance(function, ast.FunctionDef)
+    assert [ast.unparse(line) for line in built.body[2:]] == [
+        "self.lstm1 = nn.LSTM(3, 4, batch_first=True)",
+        "self.lstm2 = nn.LSTM(4, 4, batch_first=True)",
+        "self.gru1 = nn.GRU(4, 5, batch_first=True)",
+        "self.dense1 = nn.Linear(5, 2)",
+    ]
+    assert [ast.unparse(line) for line in function.body[1:]] == [
+        "x = self.lstm1(windows)[0]",
+        "x = self.lstm2(x)[0]",
+        "x = self.gru1(x)[0][:, -1]",
+        "return torch.sigmoid(self.dense1(x))",
+    ]
+
+
+_ALONE = """
+import sys, torch
+for name in ("engine", "fitness", "spaces"):
+    sys.modules[name] = None  # importing it is an error
+import network_1
+torch.save(network_1.load()(torch.load("windows.pt")), "outputs.pt")
+"""
+
+
+@pytest.mark.slow
+def test_the_file_needs_torch_alone(tmp_path: Path) -> None:
+    subject = subject_of(stacked("lstm", "gru"))
+    for ending, content in as_torch.make(subject).files.items():
+        (tmp_path / f"network_1{ending}").write_bytes(content)
+    windows = torch.randn(3, 6, 3)
+    torch.save(windows, tmp_path / "windows.pt")
+    subprocess.run([sys.executable, "-c", _ALONE], cwd=tmp_path, check=True, timeout=120)
+    assert np.array_equal(torch.load(tmp_path / "outputs.pt").detach().numpy(), outputs_of(subject, windows))
+    for command in (["check", "--select=E,F,I,B,UP,D,N,RUF", "--ignore=D107,D203,D213"], ["format", "--check"]):
+        subprocess.run(["ruff", command[0], "--isolated", "--no-cache", *command[1:], str(tmp_path)], check=True)
+
+
+# --- ONNX -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kinds", [("lstm",), ("gru",), ("rnn",), ("gru", "lstm", "rnn")])
+def test_onnxs_own_operators_mean_the_same_for_any_number_of_windows(kinds: tuple[str, ...]) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    from onnx.reference import ReferenceEvaluator
+
+    subject = subject_of(stacked(*kinds))
+    made = as_onnx.make(subject)
+    model = onnx.load_from_string(made.files[".onnx"])
+    evaluator = ReferenceEvaluator(model)
+    for count in (1, 4):
+        windows = torch.randn(count, 6, 3, generator=torch.Generator().manual_seed(count))
+        found = evaluator.run(["forecasts"], {"windows": windows.numpy()})[0]
+        np.testing.assert_allclose(found, outputs_of(subject, windows), rtol=1e-5, atol=1e-6)
+    operators = [node.op_type for node in model.graph.node]
+    assert [operator for operator in operators if operator in ("LSTM", "GRU", "RNN")] == [k.upper() for k in kinds]
+    assert operators.count("Transpose") == 1, "from layer to layer steps stay before windows"
+    shape = [each.dim_param or each.dim_value for each in model.graph.input[0].type.tensor_type.shape.dim]
+    assert shape == ["batch", 6, 3]
+
+
+def test_a_sequence_that_something_else_reads_has_windows_before_steps_again() -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    from onnx.reference import ReferenceEvaluator
+
+    net = NetworkBuilder((4, 3))
+    every = net.add(Recurrent("lstm", 5, True), net.input)
+    network = net.build(net.add(Dense(2), net.add(Flatten(), every)))
+    subject = subject_of(network)
+    model = onnx.load_from_string(as_onnx.make(subject).files[".onnx"])
+    windows = torch.randn(2, 4, 3)
+    found = ReferenceEvaluator(model).run(None, {"windows": windows.numpy()})[0]
+    np.testing.assert_allclose(found, outputs_of(subject, windows), rtol=1e-5, atol=1e-6)
+
+
+# --- the series -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> str:
+    """A series of two columns, one of them foretold."""
+    rows = [f"{20 + 5 * np.sin(row):.4f},{3 * row}" for row in range(60)]
+    (tmp_path / "load.csv").write_text("\n".join(["T (degC),load", *rows]) + "\n")
+    return f'csv(column="T (degC)"+load,target=load,scale=standard):{tmp_path / "load.csv"}'
+
+
+def test_what_is_said_of_a_series_scales_its_rows_and_undoes_it(load: str, tmp_path: Path) -> None:
+    """Rows of the file through the printed shift and factor are the windows; forecasts come back likewise."""
+    subject = subject_of(stacked("gru", features=2, outputs=1), load)
+    made = as_torch.make(subject)
+    told: Any = made.checks["series"]
+    assert [column["name"] for column in told["inputs"]] == ["T (degC)", "load"]
+    assert [column["name"] for column in told["outputs"]] == ["load"]
+    rows = np.loadtxt(tmp_path / "load.csv", delimiter=",", skiprows=1)
+    scaled = (rows - [c["shift"] for c in told["inputs"]]) / [c["factor"] for c in told["inputs"]]
+    series = load_series(load)
+    windows = series.windows(told["look_back"], "all")
+    np.testing.assert_allclose(scaled[:6], windows.inputs[0], rtol=1e-6)
+    (column,) = told["outputs"]
+    assert windows.targets[0, 0] * column["factor"] + column["shift"] == pytest.approx(rows[6, 1], rel=1e-5)
+    assert "on 6 windows of csv(" in made.said, "those of the test part"
+    assert f"undo on outputs: load * {column['factor']:.9g} + {column['shift']:.9g}" in made.said
+    documentation = ast.get_docstring(ast.parse(made.files[".py"].decode()))
+    assert documentation is not None
+    assert "load = (load - " in " ".join(documentation.split())
+
+
+def test_json_and_onnx_tell_of_the_series(load: str) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    subject = subject_of(stacked("rnn", features=2, outputs=1), load)
+    made = as_onnx.make(subject)
+    (property_,) = onnx.load_from_string(made.files[".onnx"]).metadata_props
+    assert property_.key == "series"
+    assert json.loads(property_.value) == made.checks["series"]
+
+
+def test_columns_cannot_become_code(tmp_path: Path) -> None:
+    rows = "\n".join(f"{row % 7},{row % 5}" for row in range(40))
+    (tmp_path / "a.csv").write_text('x""" + 1/0 + """,y\\N\n' + rows + "\n")
+    subject = subject_of(stacked("rnn", features=2, outputs=2), f"csv:{tmp_path / 'a.csv'}")
+    documentation = ast.get_docstring(ast.parse(as_torch.make(subject).files[".py"].decode()))
+    assert documentation is not None
+    assert 'x""" + 1/0 + """' in documentation
+    assert "y\\N" in documentation
