@@ -12,7 +12,16 @@ from fitness.series import SERIES, SeriesSource, SeriesText, is_series, load_ser
 from spaces.errors import UsageError
 from spaces.space import Integer, Space
 
-__all__ = ["check_series", "data_of", "ends_of", "of_series", "space_with_ends", "suited"]
+__all__ = [
+    "check_columns",
+    "check_look_back",
+    "data_of",
+    "ends_in_words",
+    "ends_of",
+    "of_series",
+    "space_with_ends",
+    "suited",
+]
 
 _SERIES_SCORES = "mrs, mrs_mean, mrs_std or a figure such as params"
 
@@ -116,11 +125,19 @@ def of_series(fitness: Fitness) -> bool:
     return isinstance(getattr(fitness, "series", None), SeriesSource)
 
 
-def check_series(data: str, space: Space) -> None:
-    """Find out before anything runs that a series does not suit the networks of a space.
+def ends_in_words(config: RunConfig, space: Space) -> str:
+    """What networks read and put out, for people: "32x32x3, 10 classes", or "1 column -> 1 column"."""
+    if space.reads == "images":
+        return f"{config.input_shape}, {config.classes} classes"
+    reads, tells = space.channels_first[0], space.num_classes
+    return f"{reads} column{'s' * (reads != 1)} -> {tells}"
+
+
+def check_columns(data: str, space: Space) -> None:
+    """Find out before anything runs that a series has other columns than the networks of a space.
 
     Raises:
-        UsageError: It has other columns than they read and foretell, or too few rows for the longest look-back.
+        UsageError: It has.
         RunError: It cannot be read.
     """
     series = load_series(data)
@@ -133,7 +150,17 @@ def check_series(data: str, space: Space) -> None:
                 f"{data} has {has} {what} and the networks of space {space.name!r} {reads}; expected as many: "
                 "choose them with --column and --target-column"
             )
+
+
+def check_look_back(data: str, space: Space) -> None:
+    """Find out before a search that the longest look-back of a space needs more rows than a part of a series has.
+
+    Raises:
+        UsageError: It does.
+        RunError: The series cannot be read.
+    """
     look_back = getattr(space, "look_back", None)
     if isinstance(look_back, Integer):
+        series = load_series(data)
         for part in series.parts:
             series.window_rows(look_back.high, part)

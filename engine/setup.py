@@ -12,7 +12,7 @@ from engine.evaluation import Evaluator
 from engine.finding import Ends, checked_fitness, named, registered_space, sampled_space
 from engine.objectives import Bound, Objective, Objectives, check_bounds, read_objective, split_bound
 from engine.preparation import Clock, merits_of, sample_scores
-from engine.reading import check_series, data_of, ends_of, of_series, space_with_ends, suited
+from engine.reading import check_columns, check_look_back, data_of, ends_of, of_series, space_with_ends, suited
 from engine.records import Record
 from engine.score_cache import ScoreCache
 from engine.strategies import STRATEGIES
@@ -311,14 +311,14 @@ class Setup:
         return data_of(self.config, reads, self.computed if reads == "images" else ())
 
     def check_series(self) -> None:
-        """Find out before anything runs that the time series, if one is read, does not suit the networks.
+        """Find out before a search that the time series, if one is read, is too short for some networks.
 
         Raises:
-            UsageError: See `engine.reading.check_series`.
+            UsageError: It is.
             RunError: It cannot be read.
         """
         if any(map(of_series, self.computed)):
-            check_series(self.data, self.space)
+            check_look_back(self.data, self.space)
 
     @cached_property
     def device(self) -> str:
@@ -337,13 +337,15 @@ class Setup:
         return self.evaluator_of(self.recorded, self.bounds)
 
     def evaluator_of(self, scores: Sequence[Fitness], bounds: Sequence[Bound] = ()) -> Evaluator:
-        """Computes some scores of this run's space, on its images.
+        """Computes some scores of this run's space, on its images or time series.
 
         Raises:
-            UsageError: The images do not suit the scores.
+            UsageError: The images do not suit the scores, or the series not the space.
             RunError: They cannot be read.
         """
         config = self.config
+        if any(map(of_series, scores)):
+            check_columns(self.data, self.space)
         source = ProbeSource(
             self.data,
             self.space.channels_first,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from spaces.errors import UnknownName
+from spaces.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -19,6 +19,7 @@ __all__ = [
     "add_objectives",
     "add_problem",
     "add_running",
+    "add_series",
     "add_simulation",
     "add_training",
     "given",
@@ -27,6 +28,7 @@ __all__ = [
     "one_of",
     "seconds",
     "whole",
+    "with_series",
 ]
 
 
@@ -51,13 +53,76 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="images that scores of weights see, see `engine list data` (default: digits if labels are needed, "
-        "else noise)",
+        help="images that scores of weights see, or the time series of space rnn, see `engine list data` (default: "
+        "digits if labels are needed, else noise; sine)",
     )
     parser.add_argument("--batch", type=whole, metavar="N", help="number of images (default: each score's own)")
     parser.add_argument("--score-seed", type=whole, metavar="N", help="of images and weights (default: 0)")
     parser.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda if there is one)")
     parser.add_argument("--threads", type=whole, metavar="N", help="of torch in each process (default: 1)")
+
+
+def add_series(parser: argparse.ArgumentParser) -> None:
+    """How a time series is read; see `with_series`."""
+    group = parser.add_argument_group("time series")
+    group.add_argument(
+        "--column",
+        action="append",
+        metavar="NAME|INDEX",
+        help="of csv:FILE, what networks see; repeatable (default: every column)",
+    )
+    group.add_argument(
+        "--target-column",
+        action="append",
+        metavar="NAME|INDEX",
+        help="of csv:FILE, what they forecast; repeatable (default: what they see)",
+    )
+    group.add_argument(
+        "--split", type=number, metavar="X", help="share of the rows before the test part (default: 0.8)"
+    )
+    group.add_argument(
+        "--scale",
+        metavar="none|minmax|unit|standard",
+        help="how columns are scaled, fitted on the training rows (default: minmax, sine none)",
+    )
+
+
+def with_series(data: str, options: argparse.Namespace) -> str:
+    """A source of data with what the flags of `add_series` say of it; they win over its own options.
+
+    Raises:
+        UsageError: They were given, and the data are no time series, or one without columns to choose.
+    """
+    flags = {
+        "--column": options.column,
+        "--target-column": options.target_column,
+        "--split": options.split,
+        "--scale": options.scale,
+    }
+    given = [flag for flag, value in flags.items() if value is not None]
+    if not given:
+        return data
+    from dataclasses import replace
+
+    from fitness.series import SERIES, SeriesText, is_series
+
+    if not is_series(data):
+        raise UsageError(
+            f"{given[0]} is of a time series and --data is {data!r}; expected one of {', '.join(SERIES)}, "
+            f"or no {given[0]}"
+        )
+    text = SeriesText.parse(data)
+    if text.name != "csv" and given[0] in ("--column", "--target-column"):
+        raise UsageError(f"{given[0]} is of csv:FILE, and {text.name} has one column; leave it out")
+    return str(
+        replace(
+            text,
+            columns=tuple(options.column or text.columns),
+            targets=tuple(options.target_column or text.targets),
+            split=text.split if options.split is None else options.split,
+            scale=options.scale or text.scale,
+        )
+    )
 
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:

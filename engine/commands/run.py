@@ -12,11 +12,13 @@ from engine.commands.options import (
     add_objectives,
     add_problem,
     add_running,
+    add_series,
     add_simulation,
     add_training,
     given,
     given_to,
     whole,
+    with_series,
 )
 from spaces.errors import UsageError
 
@@ -58,6 +60,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same fields; flags win")
     add_images(parser)
+    add_series(parser)
     add_running(parser)
     parser.add_argument(
         "--train-top",
@@ -81,6 +84,7 @@ def call(options: argparse.Namespace) -> str:
     from fitness.reference import SAMPLE
 
     config = load_config(options.config, _recommended(options) | given(options))
+    config = replace(config, data=with_series(config.data, options))
     if config.out is None:
         config = replace(config, out=str(default_path(config)))
     setup = Setup(config)

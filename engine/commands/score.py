@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.commands.options import add_images, add_problem, given
+from engine.commands.options import add_images, add_problem, add_series, given, with_series
 
 __all__ = ["add", "call"]
 
@@ -21,14 +21,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--fitness", dest="scores", metavar="F[,F...]", help="scores or expressions (default: every figure)"
     )
     add_images(parser)
+    add_series(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def call(options: argparse.Namespace) -> str:
     """One line per score, or JSON."""
+    from dataclasses import replace
+
     from engine.config import load_config
     from engine.results.scores import format_scores, score_architecture
 
     flags = given(options)
     config = load_config(None, {"target": "none", **flags})
+    config = replace(config, data=with_series(config.data, options))
     return format_scores(score_architecture(options.architecture, config, flags, options.scores), options.json)

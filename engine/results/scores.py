@@ -185,8 +185,10 @@ def _is_number(text: str) -> bool:
 
 
 def _figures(setup: Setup) -> list[str]:
-    """Trace and every figure; the estimated latency if there are rates to estimate it from."""
-    modules = ["fitness.trace", "fitness.figure_fitness"]
+    """Trace, of images, and every figure; the estimated latency if there are rates to estimate it from."""
+    modules = ["fitness.figure_fitness"]
+    if setup.space.reads == "images":
+        modules.append("fitness.trace")
     if setup.target is not None and setup.target.speed is not None:
         modules.append("fitness.latency")
     return [name for name in FITNESS if FITNESS.builtin.get(name, "").partition(":")[0] in modules]

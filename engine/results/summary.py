@@ -8,11 +8,13 @@ import shlex
 from engine.api import Result
 from engine.config import RunConfig
 from engine.progress import Progress
+from engine.reading import ends_in_words, of_series
 from engine.results.front import format_front, recorded_names
 from engine.results.hypervolume import coverage
 from engine.results.tabular import format_number, json_number
 from engine.setup import Setup
 from fitness.scores import Score
+from fitness.series import load_series
 from spaces.supernet import SupernetSpace
 
 _ROWS = 10
@@ -27,7 +29,7 @@ def announce(setup: Setup) -> str:
         if value is not None
     )
     lines = [
-        f"space {setup.space.name} {config.input_shape}, {config.classes} classes; strategy {config.strategy}"
+        f"space {setup.space.name} {ends_in_words(config, setup.space)}; strategy {config.strategy}"
         f"{options}; budget {config.budget}, open {config.open}, seed {config.seed}"
     ]
     if config.objectives and config.fitness != RunConfig.fitness:
@@ -53,14 +55,24 @@ def announce(setup: Setup) -> str:
             for score in images.values()
             if score.published_batch > 1
         )
-        where = f"the workers of {config.cluster}" if config.cluster else f"{config.workers} workers"
         lines.append(
             f"images {setup.data}: {batches or 'none read'}; images and weights of seed {config.score_seed}, "
-            f"device {setup.device}, threads {config.threads} in each of {where}"
+            f"device {setup.device}, threads {config.threads} in each of {_where(config)}"
+        )
+    if any(map(of_series, setup.computed)):
+        series = load_series(setup.data)
+        parts = ", ".join(f"{len(rows):,} for {name}" for name, rows in series.parts.items())
+        lines.append(
+            f"series {setup.data}: {len(series):,} rows, {parts}; scale {series.scaling.kind}; weights of seed "
+            f"{config.score_seed}, device {setup.device}, threads {config.threads} in each of {_where(config)}"
         )
     if config.out:
         lines.append(f"run folder {config.out}")
     return "\n".join(lines)
+
+
+def _where(config: RunConfig) -> str:
+    return f"the workers of {config.cluster}" if config.cluster else f"{config.workers} workers"
 
 
 def summarise(result: Result, progress: Progress, as_json: bool) -> str:
