@@ -17,7 +17,7 @@ import torch
 from spaces import SPACES
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Space
-from tests.small import short
+from tests.small import each_build, short
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -80,9 +80,9 @@ def sss_rows() -> list[dict[str, str]]:
     return _rows("data/nats_sss.csv")
 
 
-@pytest.fixture(params=list(SPACES))
+@pytest.fixture(params=each_build())
 def make_space(request: pytest.FixtureRequest) -> Callable[..., Space]:
-    """What makes a space, for every registered one; a fresh space has nothing cached."""
+    """What makes a space, for every registered one; of those that share a `build`, all but one are slow."""
     return partial(SPACES.load(request.param), **short(request.param))  # type: ignore[arg-type]
 
 

@@ -136,7 +136,6 @@ def test_scores_are_finite_or_said_to_be_missing_and_the_same_twice(sample: Samp
     scores = sample.score(fitness)
     assert any(score is not None for score in scores) or fitness.needs == "images"
     assert sample.score(fitness) == scores
-    assert sample.score(sample.create(name)) == scores
     assert sample.score(pickle.loads(pickle.dumps(fitness))) == scores
     if getattr(fitness, "positive", False):
         assert all(score is None or score >= 0 for score in scores)

@@ -16,12 +16,13 @@ from spaces import SPACES
 from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU, ShapeError, Shift, Zero
 from spaces.munas import MunasSpace
 from spaces.network import Network, NetworkBuilder
+from tests.small import each_build
 
 BATCH = 2  # batch norm in training mode needs more than one number per channel
 Networks = Callable[..., list[Network]]
 
 
-@pytest.mark.parametrize("name", list(SPACES))
+@pytest.mark.parametrize("name", each_build())
 def test_figures_equal_what_a_forward_pass_shows(networks: Networks, name: str) -> None:
     """A dozen as they come and all cheap ones of 200; the dear ones are marked slow."""
     sample = networks(name, 200)
@@ -29,7 +30,7 @@ def test_figures_equal_what_a_forward_pass_shows(networks: Networks, name: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(SPACES))
+@pytest.mark.parametrize("name", each_build())
 def test_figures_of_200_networks_equal_what_a_forward_pass_shows(networks: Networks, name: str) -> None:
     _check(networks(name, 200))
 

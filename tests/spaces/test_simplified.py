@@ -110,6 +110,7 @@ def test_the_papers_string_rule_finds_6466_cells() -> None:
     assert len({_unique_string(cell) for cell in _cells()}) == 6_466
 
 
+@pytest.mark.slow
 def test_one_cell_has_5260_simplified_forms_that_the_whole_network_shares(one_cell_keys: dict[str, str]) -> None:
     assert len(one_cell_keys) == 15_625
     assert len(set(one_cell_keys.values())) == DIFFERENT_FUNCTIONS
@@ -131,6 +132,7 @@ def test_whole_networks_have_5260_simplified_forms(one_cell_keys: dict[str, str]
     assert _partition(keys) == _partition(one_cell_keys)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("power", "functions"),
