@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 
 from engine.config import RunConfig
 from engine.finding import Ends, space_factory
+from fitness import FITNESS
 from fitness.base import Fitness
 from fitness.data import check_source
-from fitness.series import SERIES, SeriesSource, SeriesText, is_series, load_series
+from fitness.series import SERIES, SeriesText, is_series, load_series
 from spaces.errors import UsageError
+from spaces.registry import takes
 from spaces.space import Integer, Space
 
 __all__ = [
@@ -19,6 +23,7 @@ __all__ = [
     "ends_in_words",
     "ends_of",
     "of_series",
+    "pinned",
     "space_with_ends",
     "suited",
 ]
@@ -92,6 +97,20 @@ def data_of(config: RunConfig, reads: str, scores: Sequence[Fitness]) -> str:
     return data
 
 
+def pinned(data: str) -> str:
+    """The same data; of a time series in a file, those that it holds now and no others.
+
+    Raises:
+        RunError: The file cannot be read.
+    """
+    if not is_series(data):
+        return data
+    text = SeriesText.parse(data)
+    if not text.path or text.digest:
+        return data
+    return str(replace(text, digest=load_series(data).digest))
+
+
 def _is_images(data: str) -> bool:
     try:
         check_source(data)
@@ -121,8 +140,13 @@ def suited(fitness: Fitness, space: Space) -> Fitness:
 
 
 def of_series(fitness: Fitness) -> bool:
-    """Whether a fitness is computed on a time series."""
-    return isinstance(getattr(fitness, "series", None), SeriesSource)
+    """Whether a fitness is computed on a time series: it was made with one."""
+    return _takes_series(fitness.name.partition("(")[0])
+
+
+@cache
+def _takes_series(name: str) -> bool:
+    return name in FITNESS and takes(FITNESS.load(name), "series")
 
 
 def ends_in_words(config: RunConfig, space: Space) -> str:

@@ -12,7 +12,16 @@ from engine.evaluation import Evaluator
 from engine.finding import Ends, checked_fitness, named, registered_space, sampled_space
 from engine.objectives import Bound, Objective, Objectives, check_bounds, read_objective, split_bound
 from engine.preparation import Clock, merits_of, sample_scores
-from engine.reading import check_columns, check_look_back, data_of, ends_of, of_series, space_with_ends, suited
+from engine.reading import (
+    check_columns,
+    check_look_back,
+    data_of,
+    ends_of,
+    of_series,
+    pinned,
+    space_with_ends,
+    suited,
+)
 from engine.records import Record
 from engine.score_cache import ScoreCache
 from engine.strategies import STRATEGIES
@@ -125,7 +134,7 @@ class Setup:
             target=self._target,
             table=table,
             rank=rank,
-            data=self.data,
+            data=pinned(self.data),
             device=self.device,
         )
 
@@ -428,7 +437,7 @@ class Setup:
     @property
     def sampled(self) -> list[str]:
         """Names of the scores whose reference sample takes long: networks have to be run for it."""
-        return [score.name for score in self._referred if isinstance(score, Score)]
+        return [score.name for score in self._referred if isinstance(score, Score) or of_series(score)]
 
     @property
     def _referred(self) -> list[Fitness]:

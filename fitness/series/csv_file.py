@@ -91,7 +91,7 @@ def _index(path: str, names: Sequence[str], column: str) -> int:
         )
     if column.isdecimal() and len(column) < 10 and int(column) < len(names):
         return int(column)
-    raise UnknownName(f"column of {path}", column, names)
+    raise UnknownName("column", column, names)
 
 
 def _cell(path: str, line: Line, names: Sequence[str], index: int) -> float:

@@ -14,7 +14,7 @@ from fitness.series.known import co2, sine, sunspots
 from fitness.series.rows import Rows
 from fitness.series.series import Scaling, Series
 from fitness.series.text import SeriesText
-from spaces.errors import UsageError
+from spaces.errors import RunError, UsageError
 
 __all__ = ["load_series"]
 
@@ -27,16 +27,22 @@ def load_series(text: str) -> Series:
 
     Options are `split` (share of the rows before the test part; 0.8), `validation` (share of those, the last ones,
     that are not trained on; 0.2), `scale` (none, minmax to [-1, 1], unit to [0, 1] or standard; none for the sine,
-    else minmax) and, of csv, `column` and `target` (names or 0-based indices joined by +). Every scaling is fitted
+    else minmax) and, of csv, `column` and `target` (names or 0-based indices joined by +) and
+    `digest` (of what the columns hold; runs add it). Every scaling is fitted
     on the training rows alone, so later rows may lie beyond its ends.
 
     Raises:
         UsageError: The text is wrong, or the series cannot be used: says what to do.
-        RunError: The file cannot be read.
+        RunError: The file cannot be read, or has changed.
         MissingExtra: The series comes with statsmodels, which is not installed.
     """
     series = SeriesText.parse(text)
     rows = _read(series)
+    if series.digest not in ("", rows.digest):
+        raise RunError(
+            f"{series.path} has changed since it was first read (digest {rows.digest}, was {series.digest}); put "
+            "the old file back, or begin anew with the new one"
+        )
     parts = _parts(text, len(rows.values), series)
     scaling = _fitted(series.scale, rows, parts["train"], text)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -57,6 +63,7 @@ def load_series(text: str) -> Series:
         _of(scaling, targets),
         _of(scaling, inputs),
         _error_bound(series, scaled[:, targets]),
+        rows.digest,
     )
 
 

@@ -76,6 +76,7 @@ class Series:
         error_bound: Where the law of a random network's mean absolute error is truncated (`hi` of the papers):
             2 for the sine and for columns scaled to [-1, 1], 1 for [0, 1], 100 for standardised ones. An unscaled
             file has 1 + max |target|, which no network that ends in a tanh or sigmoid can exceed.
+        digest: Of the columns as they were read: tells a file that has changed.
     """
 
     source: str
@@ -87,6 +88,7 @@ class Series:
     scaling: Scaling
     input_scaling: Scaling
     error_bound: float
+    digest: str
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -46,6 +46,7 @@ class SeriesText:
         split: Share of the rows that come before the test part.
         validation: Share of those that come last and are not trained on.
         scale: "none", "minmax" (to [-1, 1]), "unit" (to [0, 1]) or "standard"; fitted on the training rows.
+        digest: What `Series.digest` has to be, of csv only; "" for anything.
         sine: Of the sine: its frequency and the start, stop and step of x, as far as they are given.
     """
 
@@ -56,6 +57,7 @@ class SeriesText:
     split: float = 0.8
     validation: float = 0.2
     scale: str = ""
+    digest: str = ""
     sine: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -169,7 +171,7 @@ def _word(option: str, given: Sequence[str]) -> str:
 
 
 _COMMON: Final = ("split", "validation", "scale")
-_FILE: Final = ("column", "target")
+_FILE: Final = ("column", "target", "digest")
 _SINE: Final = ("frequency", "start", "stop", "step")
 _READ: Final[Mapping[str, tuple[str, Callable[[str, Sequence[str]], object]]]] = {
     "column": ("columns", _names),
@@ -177,4 +179,5 @@ _READ: Final[Mapping[str, tuple[str, Callable[[str, Sequence[str]], object]]]] =
     "split": ("split", _number),
     "validation": ("validation", _number),
     "scale": ("scale", _word),
+    "digest": ("digest", _word),
 }
