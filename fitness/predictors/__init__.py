@@ -9,8 +9,14 @@ __all__ = ["PREDICTORS"]
 PREDICTORS = Registry(
     "predictor",
     {
+        "bananas": "fitness.predictors.mlp_ensemble:MlpEnsemble",
+        "emprox": "fitness.predictors.emprox:EmProx",
+        "emprox_untrained": "fitness.predictors.emprox:untrained",
         "extra_trees": "fitness.predictors.forest:ExtraTrees",
         "forest": "fitness.predictors.forest:Forest",
+        "mlp": "fitness.predictors.mlp_ensemble:single",
+        "nao": "fitness.predictors.nao:Nao",
+        "seminas": "fitness.predictors.seminas:SemiNas",
     },
     "nas_engine.predictors",
 )
