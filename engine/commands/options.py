@@ -27,6 +27,7 @@ __all__ = [
     "number",
     "one_of",
     "seconds",
+    "training_asked",
     "whole",
     "with_series",
 ]
@@ -185,12 +186,15 @@ def add_simulation(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """How picked candidates are trained."""
-    group = parser.add_argument_group("training")
-    group.add_argument("--epochs", type=whole, metavar="N", help="passes over the images (default: 30)")
+    """How picked candidates are trained; see `training_asked`."""
+    group = parser.add_argument_group("training", "of networks that read images, or series where another is named")
+    group.add_argument("--epochs", type=whole, metavar="N", help="passes over the data (default: 30; series 100)")
     group.add_argument("--optimizer", metavar="adamw|sgd", help="how weights are fitted (default: adamw)")
     group.add_argument(
-        "--learning-rate", type=number, metavar="X", help="largest of the schedule (default: 0.002, sgd 0.05)"
+        "--learning-rate",
+        type=number,
+        metavar="X",
+        help="largest of the schedule (default: 0.002, sgd 0.05; series 0.00005 throughout)",
     )
     group.add_argument("--weight-decay", type=number, metavar="X", help="of kernels and matrices (default: 0.0001)")
     group.add_argument(
@@ -202,9 +206,31 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         "--shift", type=whole, metavar="N", help="move images by up to N pixels (default: a 16th of their height)"
     )
     group.add_argument(
-        "--patience", type=whole, metavar="N", help="stop N epochs after the best one (default: never)"
+        "--patience", type=whole, metavar="N", help="stop N epochs after the best one (default: never; series 50)"
     )
     group.add_argument("--train-images", type=whole, metavar="N", help="train on so many (default: all)")
+    series = parser.add_argument_group("training on series")
+    series.add_argument(
+        "--dropout", type=number, metavar="X", help="share of recurrent outputs zeroed in training (default: 0.5)"
+    )
+    series.add_argument(
+        "--weight-range", type=number, metavar="X", help="initial weights are uniform in +-X (default: 0.5)"
+    )
+    series.add_argument(
+        "--min-delta", type=number, metavar="X", help="least gain that --patience counts (default: 0.00001)"
+    )
+    series.add_argument(
+        "--shuffle", action="store_true", default=None, help="a new order of windows in every epoch"
+    )
+
+
+def training_asked(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags of training that were given, by the fields of plans, without --data."""
+    from engine.training.kinds import PLANS
+
+    asked = {name: value for plan in PLANS for name, value in given_to(plan, options).items()}
+    asked.pop("data", None)
+    return asked
 
 
 def number(text: str) -> float:

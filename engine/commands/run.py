@@ -16,7 +16,7 @@ from engine.commands.options import (
     add_simulation,
     add_training,
     given,
-    given_to,
+    training_asked,
     whole,
     with_series,
 )
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.config import RunConfig
     from engine.progress import Progress
     from engine.setup import Setup
-    from engine.training import TrainingPlan
+    from engine.training.task import Plan
 
 __all__ = ["add", "call", "search"]
 
@@ -67,7 +67,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=whole,
         metavar="N",
         help="then train the N best on --data; without a fitness of yours the search is for "
-        f"{_RECOMMENDED['fitness']} among {_RECOMMENDED['budget']} candidates with {_COMPUTE}",
+        f"{_RECOMMENDED['fitness']} among {_RECOMMENDED['budget']} candidates with {_COMPUTE}, or "
+        "in space rnn for mrs",
     )
     add_training(parser)
 
@@ -88,11 +89,9 @@ def call(options: argparse.Namespace) -> str:
     if config.out is None:
         config = replace(config, out=str(default_path(config)))
     setup = Setup(config)
-    plan = _training(options, config)
+    plan = _training(options, setup)
     if plan is not None:
-        from engine.training.data import check
-
-        check(plan, setup.space)
+        plan.check(setup.space)
     if setup.sampled and not options.quiet:
         tell(f"first {', '.join(setup.sampled)} of the {SAMPLE} reference networks of space {setup.space.name} ...")
     then = "" if plan is None else f", then `{_train_command(options, config, plan)}`"
@@ -104,17 +103,21 @@ def _recommended(options: argparse.Namespace) -> dict[str, object]:
     """What a search for networks to be trained does if nobody says what it is after."""
     if options.train_top is None or options.config or options.fitness or options.objectives:
         return {}
+    from engine.config import RunConfig
+    from engine.finding import space_factory
+
+    factory, _ = space_factory(options.space or RunConfig.space)
+    if getattr(factory, "reads", "images") == "series":
+        return {"fitness": "mrs"}
     bounds = options.bounds or []
     if not any(bound.strip().startswith(("macs", "munas_macs", "latency_ms")) for bound in bounds):
         options.bounds = [*bounds, _COMPUTE]
     return dict(_RECOMMENDED)
 
 
-def _training(options: argparse.Namespace, config: RunConfig) -> TrainingPlan | None:
+def _training(options: argparse.Namespace, setup: Setup) -> Plan | None:
     """How the best are to be trained afterwards, if they are."""
-    from engine.training import TrainingPlan
-
-    asked = {name: value for name, value in given_to(TrainingPlan, options).items() if name not in _OF_SEARCH}
+    asked = {name: value for name, value in training_asked(options).items() if name not in _OF_SEARCH}
     if options.train_top is None:
         if asked:
             flag = min(asked).replace("_", "-")
@@ -124,12 +127,18 @@ def _training(options: argparse.Namespace, config: RunConfig) -> TrainingPlan | 
         return None
     if options.train_top < 1:
         raise UsageError(f"--train-top is {options.train_top}; expected how many to train, 1 or more")
-    if config.data in ("auto", "noise"):
+    from engine.training.kinds import plan_for
+
+    config = setup.config
+    if setup.space.reads == "images" and config.data in ("auto", "noise"):
         raise UsageError("--train-top needs images with labels to train on; add --data, see `engine list data`")
-    return TrainingPlan(data=config.data, seed=config.seed, device=config.device, threads=config.threads, **asked)
+    shared = {"data": config.data, "seed": config.seed, "device": config.device, "threads": config.threads}
+    if setup.space.reads == "series":
+        shared |= {"data": setup.data, "device": "cpu" if config.device == "auto" else config.device}
+    return plan_for(setup, shared | asked)
 
 
-def _with_trainings(found: str, options: argparse.Namespace, config: RunConfig, plan: TrainingPlan) -> str:
+def _with_trainings(found: str, options: argparse.Namespace, config: RunConfig, plan: Plan) -> str:
     """Train the top and say what came out, after what the search found."""
     import json
     from pathlib import Path
@@ -154,7 +163,7 @@ def _with_trainings(found: str, options: argparse.Namespace, config: RunConfig, 
     return f"{found}\n{format_trained(folder, trained)}"
 
 
-def _train_command(options: argparse.Namespace, config: RunConfig, plan: TrainingPlan) -> str:
+def _train_command(options: argparse.Namespace, config: RunConfig, plan: Plan) -> str:
     """What trains the top of the search, or goes on with it."""
     import shlex
 

@@ -1,10 +1,10 @@
-"""`engine train`: train candidates of a run and measure their accuracy."""
+"""`engine train`: train candidates of a run and measure how good they are."""
 
 from __future__ import annotations
 
 import argparse
 
-from engine.commands.options import add_objectives, add_training, given_to, whole
+from engine.commands.options import add_objectives, add_series, add_training, training_asked, whole, with_series
 
 __all__ = ["add", "call"]
 
@@ -19,12 +19,21 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=whole, metavar="N", help="also N candidates spread along the run's front")
     add_objectives(parser, "the front is over these recorded scores (default: the run's scores against its sizes)")
     parser.add_argument(
-        "--data", required=True, metavar="SOURCE", help="images with labels, see `engine list data`"
+        "--data",
+        metavar="SOURCE",
+        help="images with labels, or a time series (default: the run's), see `engine list data`",
     )
+    add_series(parser)
     add_training(parser)
-    parser.add_argument("--batch", type=whole, metavar="N", help="images of a step (default: 128)")
-    parser.add_argument("--seed", type=whole, metavar="N", help="of weights, order and augmentation (default: 0)")
-    parser.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda if there is one)")
+    parser.add_argument(
+        "--batch", type=whole, metavar="N", help="images of a step (default: 128), or windows (default: 5)"
+    )
+    parser.add_argument(
+        "--seed", type=whole, metavar="N", help="of weights, order, augmentation and dropout (default: 0)"
+    )
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu or cuda (default: for images cuda if there is one, else cpu)"
+    )
     parser.add_argument("--threads", type=whole, metavar="N", help="of torch in each process (default: 1)")
     parser.add_argument(
         "--workers", type=whole, default=1, metavar="N", help="processes that each train a candidate (default: 1)"
@@ -34,15 +43,19 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def call(options: argparse.Namespace) -> str:
-    """Train them and say how accurate they are."""
+    """Train them and say how good they are."""
     import json
     from pathlib import Path
 
-    from engine.training import TrainingPlan
-    from engine.training.of_run import format_trained, train_run
+    from engine.run_folder import RunFolder
+    from engine.training.of_run import format_trained, plan_of, train_run
     from engine.training.spectator import Shown, Spectator
 
-    run, plan = Path(options.run), TrainingPlan(**given_to(TrainingPlan, options))
+    run, asked = Path(options.run), training_asked(options)
+    own = options.data or RunFolder.read(run).config.data
+    if options.data or with_series(own, options) != own:
+        asked["data"] = with_series(own, options)
+    plan = plan_of(run, asked)
     try:
         trained = train_run(
             run,

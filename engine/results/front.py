@@ -104,7 +104,7 @@ class Front:
     def remark(self) -> str:
         """What is to be said of those left out, if there are any."""
         candidates = "1 candidate was" if self.left_out == 1 else f"{self.left_out} candidates were"
-        said = f"{candidates} trained only on other images or by another recipe than the newest, and left out"
+        said = f"{candidates} trained only on other data or by another recipe than the newest, and left out"
         return said if self.left_out else ""
 
 
@@ -176,7 +176,7 @@ def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[Rec
     """The records of a run folder that know the scores asked for, and their front.
 
     What training measures is known of the candidates that were trained: then the front is theirs, each with one
-    training and all on the same images by the same recipe (`comparable`), and its records have the numbers of the
+    training and all on the same data by the same recipe (`comparable`), and its records have the numbers of the
     candidates.
 
     Args:
@@ -199,7 +199,7 @@ def front_in(folder: RunFolder, setup: Setup, texts: Iterable[str]) -> tuple[Rec
     if not has_trainings(folder.path):
         raise UsageError(
             f"{asked[0]} is measured by training and {folder.path} has no trained candidates; first "
-            f"`engine train {folder.path} --top 5 --data SOURCE`"
+            f"`engine train {folder.path} --top 5{' --data SOURCE' if setup.space.reads == 'images' else ''}`"
         )
     from engine.training.comparable import comparable
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.records import Record
 from engine.run_folder import current_versions
-from engine.training.calibration import calibration
-from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
-from spaces.errors import DamagedRun, MissingExtra, RunError, ScoreFailed, UsageError
+from engine.training.task import Material, Plan
+from spaces.errors import DamagedRun, RunError, ScoreFailed
 from spaces.network import Network
 from spaces.space import Genotype
 
 if TYPE_CHECKING:
-    from fitness.training.fit import Training
-    from fitness.training.images import Splits
-    from fitness.training.recipe import Recipe
+    from fitness.training.loop import EpochLoop
 
 __all__ = ["Candidate", "Description", "described", "epochs_done", "finished", "train"]
 
@@ -42,12 +39,12 @@ class Candidate:
         network: What its genotype stands for.
         plan: How; its device is one that is there.
         folder: Of its own: `recipe.json`, `result.json`, `weights.npz` and, under way, `checkpoint.npz`.
-        data: On what; see `engine.training.data.fingerprint`.
+        data: On what; see `Material.fingerprint`.
     """
 
     record: Record
     network: Network
-    plan: TrainingPlan
+    plan: Plan
     folder: Path
     data: Mapping[str, object]
 
@@ -57,8 +54,8 @@ class Description:
     """What a training says of itself.
 
     Attributes:
-        plan: The fields of its `TrainingPlan`.
-        recipe: Those of its `Recipe`: what the plan leaves to the data is decided.
+        plan: The fields of its `Plan`.
+        recipe: Those of its recipe: what the plan leaves to the data is decided.
         data: See `Candidate`; None in what was trained before that was kept.
     """
 
@@ -71,7 +68,7 @@ class Description:
         return self.data is None or self.data == data
 
     def like(self, other: Description) -> bool:
-        """Whether accuracies can be compared: the same data and recipe, whatever the seed and the machine."""
+        """Whether scores can be compared: the same data and recipe, whatever the seed and the machine."""
         same = all(self.plan.get(name) == other.plan.get(name) for name in ("data", "train_images"))
         return same and self.recipe == other.recipe and (other.data is None or self.on(other.data))
 
@@ -107,8 +104,8 @@ def finished(folder: Path, number: int) -> Record | None:
         raise _damaged(folder / _RESULT, f"it lacks {error}") from error
 
 
-def train(candidate: Candidate, splits: Splits, spectator: Spectator) -> None:
-    """Train a candidate, or what is left of it, and judge it, quantised too; `finished` reads what came out.
+def train(candidate: Candidate, material: Material, spectator: Spectator) -> None:
+    """Train a candidate, or what is left of it, and judge it; `finished` reads what came out.
 
     After every epoch all that going on needs is on the disk.
 
@@ -116,7 +113,6 @@ def train(candidate: Candidate, splits: Splits, spectator: Spectator) -> None:
         RunError: A file cannot be written or read.
     """
     from fitness.training.checkpoint import load_state, save_state
-    from fitness.training.fit import Training
 
     folder, plan, record = candidate.folder, candidate.plan, candidate.record
     begun = described(folder)
@@ -125,16 +121,15 @@ def train(candidate: Candidate, splits: Splits, spectator: Spectator) -> None:
     if (folder / _RESULT).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = plan.recipe(splits)
-    _write(folder / _RECIPE, _described(candidate, recipe, splits))
+    _write(folder / _RECIPE, _described(candidate, material))
     with _threads(plan.threads):
-        training = Training(candidate.network, splits, recipe, plan.seed, plan.device)
+        training = material.begin(candidate.network)
         seconds = 0.0
         if (folder / _CHECKPOINT).exists():
             state = load_state(folder / _CHECKPOINT)
             training.restore(state["training"])
             seconds = state["seconds"]
-        while not training.done and _finite(training):
+        while not (training.done or training.diverged):
             started = time.perf_counter()
             epoch = training.run_epoch(partial(_step, record.number, training, count(1), spectator))
             seconds += time.perf_counter() - started
@@ -142,14 +137,15 @@ def train(candidate: Candidate, splits: Splits, spectator: Spectator) -> None:
             spectator.epoch(record.number, epoch.number, epoch.loss, epoch.validation)
         scores, reason = dict(record.scores), None
         last = training.epochs[-1]
-        if _finite(training):
+        if training.diverged:
+            what, value = ("validation", last.validation) if isfinite(last.loss) else ("loss", last.loss)
+            reason = f"the {what} of epoch {last.number} is {value}; a lower learning rate may help"
+        else:
             try:
-                scores |= _judged(training, splits, folder / _WEIGHTS)
+                scores |= material.judged(training, folder / _WEIGHTS)
                 scores |= {"epochs": len(training.epochs), "train_seconds": round(seconds, 3)}
             except ScoreFailed as error:
                 reason = f"after epoch {last.number}: {error}; a lower learning rate may help"
-        else:
-            reason = f"the loss of epoch {last.number} is {last.loss}; a lower learning rate may help"
     result = {
         "parent": record.number,
         "key": record.key,
@@ -158,18 +154,18 @@ def train(candidate: Candidate, splits: Splits, spectator: Spectator) -> None:
         "reason": reason,
         "scores": scores,
         "seconds": round(seconds, 3),
-        "epochs": [asdict(epoch) for epoch in training.epochs if isfinite(epoch.loss)],
+        "epochs": [asdict(epoch) for epoch in training.epochs[: -1 if training.diverged else None]],
     }
     _write(folder / _RESULT, result)
     (folder / _CHECKPOINT).unlink(missing_ok=True)
 
 
-def _step(number: int, training: Training, steps: Iterator[int], spectator: Spectator) -> None:
+def _step(number: int, training: EpochLoop, steps: Iterator[int], spectator: Spectator) -> None:
     spectator.step(number, len(training.epochs) + next(steps) / training.steps)
 
 
 def epochs_done(candidate: Candidate) -> list[list[float]]:
-    """Number, loss and validation accuracy of every epoch that a training under way has done."""
+    """Number, loss and validation of every epoch that a training under way has done."""
     from fitness.training.checkpoint import load_state
 
     path = candidate.folder / _CHECKPOINT
@@ -182,48 +178,13 @@ def epochs_done(candidate: Candidate) -> list[list[float]]:
     return epochs
 
 
-def _judged(training: Training, splits: Splits, weights: Path) -> dict[str, float]:
-    """Accuracies in percent of the best epoch's weights, which are kept, as floats and quantised.
-
-    Raises:
-        ScoreFailed: The network has diverged.
-    """
-    from fitness.quantise import int8_accuracy, quantise
-    from fitness.tflite_file import write_tflite
-    from fitness.training.checkpoint import save_weights
-    from fitness.training.fit import accuracy, lower_seeded
-
-    module, normalise = training.take_best(), splits.normalisation
-    scores = {
-        "test_accuracy": accuracy(module, splits.test, normalise, training.device),
-        "validation_accuracy": training.best_epoch.validation,
-    }
-    kept = lower_seeded(module.network, 0)  # laid out in memory as when it is read back: rounding depends on it
-    kept.load_state_dict(module.state_dict())
-    try:
-        quantised = quantise(kept, calibration(splits))
-    except UsageError as error:  # the images suit the network, so a loss that was finite hid what is not
-        raise ScoreFailed("weights or outputs of the network are not finite") from error
-    save_weights(weights, module)
-    scores["int8_test_accuracy"] = int8_accuracy(quantised, splits.test, normalise)
-    with suppress(MissingExtra, UsageError):  # not installed, or an operation that the runtime does not have
-        scores["tflite_bytes"] = len(write_tflite(quantised))
-    return scores
-
-
-def _finite(training: Training) -> bool:
-    return not training.epochs or isfinite(training.epochs[-1].loss)
-
-
-def _described(candidate: Candidate, recipe: Recipe, splits: Splits) -> dict[str, object]:
+def _described(candidate: Candidate, material: Material) -> dict[str, object]:
     return {
         "candidate": candidate.record.number,
         "key": candidate.record.key,
         "plan": asdict(candidate.plan),
-        "recipe": recipe.to_dict(),
-        "split": splits.source,
+        **material.described(),
         "data": dict(candidate.data),
-        "normalisation": asdict(splits.normalisation),
         "versions": current_versions(),
     }
 

@@ -6,40 +6,34 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, replace
-from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import numpy as np
+from typing import Final
 
 from engine.executors import processes
 from engine.records import Record, RecordStore
 from engine.training.candidate import Candidate, Description, described, epochs_done, finished, train
-from engine.training.data import fingerprint, load
-from engine.training.plan import TrainingPlan
 from engine.training.spectator import Spectator
 from engine.training.store import trained_folder, trained_store
-from fitness.training.images import LabelledImages, Normalisation, Splits
+from engine.training.task import Material, Plan
 from spaces.errors import DamagedRun, RunError
 from spaces.space import Space
 
 __all__ = ["train_picked"]
 
 _LOOK_SECONDS: Final = 0.5  # between two looks at what other processes have done
-_IMAGES: Final = "images"  # the folder that training processes share
-_PARTS: Final = ("train", "validation", "test")
+_SHARED: Final = "images"  # the folder that training processes share
 
 
 def train_picked(
-    run: Path, space: Space, picks: Sequence[Record], plan: TrainingPlan, workers: int, spectator: Spectator
+    run: Path, space: Space, picks: Sequence[Record], plan: Plan, workers: int, spectator: Spectator
 ) -> list[Record]:
     """Train candidates of a run and append a record of each to `trained.jsonl`, in the order they were picked.
 
-    What was trained in that way on the same images before is not trained again, and what was stopped goes on after
+    What was trained in that way on the same data before is not trained again, and what was stopped goes on after
     its last whole epoch; records but for their seconds are the same however often that happened and with any
     number of processes.
 
@@ -63,23 +57,23 @@ def train_picked(
     plan = replace(plan, device=usable_device(plan.device))
     store = trained_store(run, write=True)
     try:
-        splits = load(plan, space, spectator.image)
-        data = fingerprint(splits)
+        material = plan.load(space, spectator.image)
+        data = material.fingerprint()
         known = _known(store, run, plan, data, spectator)
         missing = [
             Candidate(_sendable(pick), space.decode(pick.genotype), plan, _draft(run, pick, plan), data)
             for pick in picks
             if pick.number not in known
         ]
-        made = _made(missing, splits, workers, spectator)
+        made = _made(missing, material, workers, spectator)
         with closing(made):
             return [known.get(pick.number) or _kept(store, run, next(made)) for pick in picks]
     finally:
-        shutil.rmtree(trained_folder(run, _IMAGES), ignore_errors=True)  # also what a killed process has left
+        shutil.rmtree(trained_folder(run, _SHARED), ignore_errors=True)  # also what a killed process has left
         store.finish()
 
 
-def _draft(run: Path, pick: Record, plan: TrainingPlan) -> Path:
+def _draft(run: Path, pick: Record, plan: Plan) -> Path:
     """Where a candidate is trained; it is numbered in the order in which trainings are recorded."""
     asked = json.dumps([pick.number, asdict(plan)], sort_keys=True)
     digest = hashlib.sha256(asked.encode()).hexdigest()[:8]
@@ -92,7 +86,7 @@ def _sendable(record: Record) -> Record:
 
 
 def _known(
-    store: RecordStore, run: Path, plan: TrainingPlan, data: Mapping[str, object], spectator: Spectator
+    store: RecordStore, run: Path, plan: Plan, data: Mapping[str, object], spectator: Spectator
 ) -> dict[int, Record]:
     """The trainings by a plan on these data that are recorded, by the candidates' numbers."""
     left_over = trained_folder(run, len(store))
@@ -111,7 +105,7 @@ def _known(
 def _tell_of_change(
     alike: Sequence[tuple[Description, Record]], data: Mapping[str, object], spectator: Spectator
 ) -> None:
-    """Say that trainings by the same plan do not count, as they were on other images than there are now."""
+    """Say that trainings by the same plan do not count, as they were on other data than there are now."""
     here = {record.parent for found, record in alike if found.on(data)}
     if gone := {record.parent for _, record in alike} - here:
         spectator.changed(len(gone))
@@ -135,14 +129,14 @@ def _append(store: RecordStore, folder: Path) -> Record:
     return record
 
 
-def _made(missing: Sequence[Candidate], splits: Splits, workers: int, spectator: Spectator) -> Generator[Path]:
+def _made(missing: Sequence[Candidate], material: Material, workers: int, spectator: Spectator) -> Generator[Path]:
     """Train candidates in their order and say where."""
     if not missing:
         return
-    spectator.begin([one.record.number for one in missing], missing[0].plan.epochs)
+    spectator.begin([one.record.number for one in missing], missing[0].plan)
     serial = workers == 1 or len(missing) == 1
     with closing(
-        _serially(missing, splits, spectator) if serial else _side_by_side(missing, splits, workers, spectator)
+        _serially(missing, material, spectator) if serial else _side_by_side(missing, material, workers, spectator)
     ) as made:
         for one in made:
             record = finished(one.folder, 0)
@@ -151,17 +145,17 @@ def _made(missing: Sequence[Candidate], splits: Splits, workers: int, spectator:
             yield one.folder
 
 
-def _serially(missing: Sequence[Candidate], splits: Splits, spectator: Spectator) -> Generator[Candidate]:
+def _serially(missing: Sequence[Candidate], material: Material, spectator: Spectator) -> Generator[Candidate]:
     for one in missing:
-        train(one, splits, spectator)
+        train(one, material, spectator)
         yield one
 
 
 def _side_by_side(
-    missing: Sequence[Candidate], splits: Splits, workers: int, spectator: Spectator
+    missing: Sequence[Candidate], material: Material, workers: int, spectator: Spectator
 ) -> Generator[Candidate]:
-    """Train in processes, which share the images through files."""
-    shared = _share(splits, missing[0].folder.parent / _IMAGES)
+    """Train in processes, which share the data."""
+    shared = material.shared(missing[0].folder.parent / _SHARED)
     pool = processes(min(workers, len(missing)))
     futures = [pool.submit(_train, one, shared) for one in missing]
     try:
@@ -190,40 +184,6 @@ def _tell(missing: Sequence[Candidate], told: dict[int, int], spectator: Spectat
             spectator.epoch(candidate, int(number), loss, validation)
 
 
-def _train(candidate: Candidate, shared: _Shared) -> None:
+def _train(candidate: Candidate, shared: Callable[[], Material]) -> None:
     """Train in a worker; the process that started it looks at the folder for progress."""
-    train(candidate, _opened(shared), Spectator())
-
-
-class _Shared(NamedTuple):
-    """Splits whose arrays lie in files."""
-
-    folder: str
-    normalisation: Normalisation
-    classes: int
-    source: str
-
-
-def _share(splits: Splits, folder: Path) -> _Shared:
-    """Files of the splits, to be removed by who knows when nobody needs them."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in _PARTS:
-            images: LabelledImages = getattr(splits, part)
-            np.save(folder / f"{part}-pixels.npy", images.pixels)
-            np.save(folder / f"{part}-labels.npy", images.labels)
-    except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror or error}; make room, or use 1 worker") from error
-    return _Shared(str(folder), splits.normalisation, splits.classes, splits.source)
-
-
-@cache
-def _opened(shared: _Shared) -> Splits:
-    """The splits, read from memory that all processes share; copied where it is written to, which it never is."""
-    train, validation, test = (_opened_part(Path(shared.folder), part) for part in _PARTS)
-    return Splits(train, validation, test, shared.normalisation, shared.classes, shared.source)
-
-
-def _opened_part(folder: Path, part: str) -> LabelledImages:
-    pixels, labels = (np.load(folder / f"{part}-{what}.npy", mmap_mode="c") for what in ("pixels", "labels"))
-    return LabelledImages(pixels, labels)
+    train(candidate, shared(), Spectator())

@@ -1,4 +1,4 @@
-"""The trainings of a run whose accuracies can be compared: those like its newest one."""
+"""The trainings of a run whose scores can be compared: those like its newest one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["comparable"]
 
 
 def comparable(run: Path) -> tuple[dict[int, Record], int]:
-    """One training for every candidate, all on the same images and by the same recipe, whatever their seeds.
+    """One training for every candidate, all on the same data and by the same recipe, whatever their seeds.
 
     Args:
         run: A run folder in which something was trained.
 
     Returns:
         The newest like the newest of all, by the candidates' numbers; and how many candidates were trained only on
-        other images or by another recipe.
+        other data or by another recipe.
 
     Raises:
         DamagedRun: A file is not what a training writes.

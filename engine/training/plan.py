@@ -1,13 +1,17 @@
-"""Everything that decides what training a candidate comes to, and what of it is left to the data."""
+"""How candidates learn to tell images apart, and what of it is left to the images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from engine.training.measured import CLASSIFICATION, Kind
+from engine.training.task import Material, Plan
 from fitness.data import absolute_source, check_source
 from fitness.training.recipe import Recipe
 from spaces.errors import UsageError
+from spaces.space import Space
 
 if TYPE_CHECKING:
     from fitness.training.images import Splits
@@ -21,41 +25,36 @@ _LOOKED_AT: Final = 100  # images that tell whether a set is of colour
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
-    """How candidates are trained.
+class TrainingPlan(Plan):
+    """How candidates learn to tell images apart; see `Plan`.
 
     Args:
         data: One of `fitness.data.SOURCES` that has labels.
         epochs: See `fitness.training.recipe.Recipe`, as those that follow.
         batch: Images of a step.
-        optimizer: "adamw" or "sgd".
         learning_rate: Largest of the schedule; None for the optimizer's own.
+        patience: Stop after that many epochs without a better validation accuracy; None never stops early.
+        optimizer: "adamw" or "sgd".
         weight_decay: Of kernels and matrices.
         flip: Mirror half of the images; None does so for colour images.
         shift: Move images by up to that many pixels; None is a sixteenth of their height.
-        patience: Stop after that many epochs without a better validation accuracy; None never stops early.
         train_images: Train on that many images; None for all.
-        seed: Of weights, order and augmentation; how the data are split does not depend on it.
-        device: "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one.
-        threads: Of torch in each process; rounding depends on it.
 
     Raises:
         UsageError: A value that makes no training.
     """
 
-    data: str
+    kind: ClassVar[Kind] = CLASSIFICATION
+
     epochs: int = Recipe.epochs
     batch: int = Recipe.batch
-    optimizer: str = Recipe.optimizer
     learning_rate: float | None = None
+    patience: int | None = None
+    optimizer: str = Recipe.optimizer
     weight_decay: float = Recipe.weight_decay
     flip: bool | None = None
     shift: int | None = None
-    patience: int | None = None
     train_images: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    threads: int = 1
 
     def __post_init__(self) -> None:
         check_source(self.data)
@@ -63,24 +62,21 @@ class TrainingPlan:
         if self.data == "noise":
             raise UsageError("data 'noise' has no class labels to train on; expected a source with labels: digits")
         self._recipe(flip=bool(self.flip), shift=self.shift or 0)
-        for name, least, most in (("train_images", 2, 10**9), ("seed", 0, 2**63 - 1), ("threads", 1, 1024)):
-            value = getattr(self, name)
-            if not (value is None and name == "train_images") and (
-                type(value) is not int or not least <= value <= most
-            ):
-                raise UsageError(f"{name} is {value!r}; expected a whole number from {least} to {most:,}")
+        if self.train_images is not None:
+            self._check_whole("train_images", 2, 10**9)
+        super().__post_init__()
 
-    @property
-    def flags(self) -> list[str]:
-        """What asks `engine train` for this plan; defaults are left out."""
-        flags = []
-        for item in fields(self):
-            value, flag = getattr(self, item.name), "--" + item.name.replace("_", "-")
-            if item.name == "flip" and value is not None:
-                flags.append(flag if value else f"--no-{item.name}")
-            elif value != item.default:
-                flags += [flag, str(value)]
-        return flags
+    def check(self, space: Space) -> None:
+        """See `Plan.check`; reads one image."""
+        from engine.training.images import check
+
+        check(self, space)
+
+    def load(self, space: Space, on_item: Callable[[int, int], None]) -> Material:
+        """See `Plan.load`."""
+        from engine.training.images import load
+
+        return load(self, space, on_item)
 
     def recipe(self, splits: Splits) -> Recipe:
         """How networks are trained on these images."""

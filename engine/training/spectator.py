@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from engine.records import Record
 from engine.results.output import tell
 from engine.results.ticker import Ticker
+from engine.training.measured import CLASSIFICATION, Kind
+from engine.training.task import Plan
 
 __all__ = ["Shown", "Spectator"]
 
@@ -23,16 +25,16 @@ class Spectator:
         """So many images of the data are read."""
 
     def changed(self, candidates: int) -> None:
-        """So many candidates were trained in that way on other images than the same source has now."""
+        """So many candidates were trained in that way on other data than the same source has now."""
 
-    def begin(self, candidates: Sequence[int], epochs: int) -> None:
-        """At most so many epochs of each of these candidates are to come."""
+    def begin(self, candidates: Sequence[int], plan: Plan) -> None:
+        """These candidates are to be trained by a plan."""
 
     def step(self, number: int, epochs: float) -> None:
         """So much of a candidate's training is done, in epochs: 3.5 in the middle of the fourth."""
 
     def epoch(self, number: int, epochs: int, loss: float, validation: float) -> None:
-        """So many epochs of a candidate are done, the last with this loss and validation accuracy in percent."""
+        """So many epochs of a candidate are done, the last with this loss and validation; see `Epoch`."""
 
     def end(self, trained: Record) -> None:
         """A candidate is trained; the record has no number of its own yet."""
@@ -48,6 +50,7 @@ class Shown(Spectator):
         self._done: dict[int, float] = {}  # epochs of every candidate
         self._last: dict[int, str] = {}  # what the last epoch of a candidate came to
         self._epochs = 0
+        self._kind = CLASSIFICATION
         self._first: tuple[float, float] | None = None  # when how many were done: some may have been before
 
     def image(self, done: int, wanted: int) -> None:
@@ -59,11 +62,11 @@ class Shown(Spectator):
     def changed(self, candidates: int) -> None:
         """See `Spectator`."""
         what = "1 training does" if candidates == 1 else f"trainings of {candidates} candidates do"
-        tell(f"the images have changed since: {what} not count")
+        tell(f"the data have changed since: {what} not count")
 
-    def begin(self, candidates: Sequence[int], epochs: int) -> None:
+    def begin(self, candidates: Sequence[int], plan: Plan) -> None:
         """See `Spectator`."""
-        self._done, self._epochs = dict.fromkeys(candidates, 0.0), epochs
+        self._done, self._epochs, self._kind = dict.fromkeys(candidates, 0.0), plan.epochs, plan.kind
 
     def step(self, number: int, epochs: float) -> None:
         """See `Spectator`."""
@@ -71,14 +74,14 @@ class Shown(Spectator):
 
     def epoch(self, number: int, epochs: int, loss: float, validation: float) -> None:
         """See `Spectator`."""
-        self._last[number] = f"loss {loss:.4f}  validation {validation:.2f} %"
+        self._last[number] = f"loss {loss:.4f}  {self._kind.validation.format(validation)}"
         self._advance(number, epochs)
 
     def end(self, trained: Record) -> None:
         """See `Spectator`."""
         assert trained.parent is not None, "it is of a candidate"
         self._done[trained.parent] = self._epochs  # also if it ended early
-        tell(("\r\x1b[K" if self._terminal else "") + f"#{trained.parent}  {_outcome(trained)}")
+        tell(("\r\x1b[K" if self._terminal else "") + f"#{trained.parent}  {_outcome(trained, self._kind)}")
 
     def _advance(self, number: int, epochs: float) -> None:
         now = time.perf_counter()
@@ -103,9 +106,8 @@ class Shown(Spectator):
             tell(line)
 
 
-def _outcome(trained: Record) -> str:
+def _outcome(trained: Record, kind: Kind) -> str:
     if trained.reason is not None:
         return f"failed: {trained.reason}"
-    titles = {"test_accuracy": "test", "int8_test_accuracy": "int8 test", "validation_accuracy": "validation"}
-    accuracies = ", ".join(f"{title} {trained.scores[name]:.2f} %" for name, title in titles.items())
-    return f"{accuracies}; {trained.scores['epochs']:.0f} epochs, {trained.seconds:,.1f} s"
+    scores = ", ".join(form.format(trained.scores[name]) for name, form in kind.lines.items())
+    return f"{scores}; {trained.scores['epochs']:.0f} epochs, {trained.seconds:,.1f} s"

@@ -10,8 +10,7 @@ looked at before the best epoch is chosen.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from math import isfinite
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -23,64 +22,17 @@ from torch.nn import functional
 from fitness.lower import LoweredNetwork
 from fitness.training.fit import lower_seeded
 from fitness.training.loop import Epoch, EpochLoop
-from spaces.errors import UsageError
+from fitness.training.recipe import ForecastRecipe
 from spaces.layers import Recurrent
 from spaces.network import Network
 
 if TYPE_CHECKING:
     from fitness.series import Series
 
-__all__ = ["Errors", "ForecastRecipe", "Forecasting", "forecasts"]
+__all__ = ["Errors", "Forecasting", "errors", "forecasts"]
 
 _JUDGED_AT_ONCE = 4096  # windows of a forward without gradients
 _NEAR_ZERO = 1e-6  # of the largest target: a share of what is smaller says nothing
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForecastRecipe:
-    """How a network learns to forecast: Adam at a constant rate on the mean squared error.
-
-    Args:
-        epochs: Passes over the training windows, at most; published 100 for sine, 1000 for the others.
-        batch: Windows of a step.
-        learning_rate: Of Adam (Kingma, Ba, arXiv:1412.6980), without weight decay.
-        dropout: Share of the outputs of every recurrent layer that are zeroed in training.
-        weight_range: Initial weights and biases are uniform in plus or minus this; 0 for PyTorch's own.
-        patience: Stop after that many epochs without a lower validation error; None never stops early.
-        min_delta: By how much the error must be lower to count for `patience`; the best epoch is the lowest, by
-            however little.
-        shuffle: Whether every epoch has an order of its own; published in the order of time.
-
-    Raises:
-        UsageError: A value that makes no training.
-    """
-
-    epochs: int = 100
-    batch: int = 5
-    learning_rate: float = 5e-5
-    dropout: float = 0.5
-    weight_range: float = 0.5
-    patience: int | None = 50
-    min_delta: float = 1e-5
-    shuffle: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "patience"):
-            value = getattr(self, name)
-            if not (value is None and name == "patience") and (type(value) is not int or value < 1):
-                raise UsageError(f"{name} is {value!r}; expected a whole number of 1 or more")
-        if not (isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UsageError(f"learning_rate is {self.learning_rate!r}; expected a number above 0")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1")
-        for name in ("weight_range", "min_delta"):
-            value = getattr(self, name)
-            if not (isfinite(value) and value >= 0):
-                raise UsageError(f"{name} is {value!r}; expected a number of 0 or more")
-
-    def to_dict(self) -> dict[str, object]:
-        """Its fields, for JSON."""
-        return asdict(self)
 
 
 @dataclass
@@ -125,26 +77,12 @@ class Forecasting(EpochLoop):
                 layer.register_forward_hook(self._dropped)
         # One kernel for a step of all weights: small networks spend their time on calls.
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=self.recipe.learning_rate, fused=True)
-        self._inputs, self._targets = self._windows("train")
+        self._inputs, self._targets = _windows(self.network, self.series, "train", self.device)
 
     @property
     def steps(self) -> int:
         """Steps of an epoch; the last one may have fewer windows."""
         return -(-len(self._inputs) // self.recipe.batch)
-
-    def errors(self, part: str = "test") -> Errors:
-        """How far the module as it is now is off.
-
-        Args:
-            part: "train", "validation" or "test".
-        """
-        inputs, targets = self._windows(part)
-        return Errors.between(forecasts(self.module, inputs), targets.cpu().numpy())
-
-    def _windows(self, part: str) -> tuple[Tensor, Tensor]:
-        """Inputs (n, L, F) and targets (n, O) of all windows of a part, on the device."""
-        windows = self.series.windows(self.network.shapes[0][0], part)
-        return tuple(torch.from_numpy(rows).to(self.device) for rows in (windows.inputs, windows.targets))  # type: ignore[return-value]
 
     def _batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The windows of an epoch, in the order of time or shuffled; the masks of dropout start anew."""
@@ -153,7 +91,8 @@ class Forecasting(EpochLoop):
         if self.recipe.shuffle:
             order = torch.randperm(len(inputs), generator=self._masks, device=self.device)
             inputs, targets = inputs[order], targets[order]
-        return zip(inputs.split(self.recipe.batch), targets.split(self.recipe.batch), strict=True)
+        size = self.recipe.batch
+        return zip(inputs.split(size), targets.split(size), strict=True)  # type: ignore[no-untyped-call]
 
     def _dropped(self, layer: nn.Module, _inputs: object, outputs: Tensor) -> Tensor:
         """Outputs of a recurrent layer, in training some of them zero and the others as much larger."""
@@ -170,7 +109,7 @@ class Forecasting(EpochLoop):
         return functional.mse_loss(outputs, targets)
 
     def _validated(self) -> float:
-        return self.errors("validation").mse
+        return errors(self.module, self.series, "validation", self.device).mse
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +141,25 @@ class Errors:
         return cls(float(off.mean()), float(np.square(off).mean()), msle, mape)
 
 
+def errors(module: LoweredNetwork, series: Series, part: str, device: str = "cpu") -> Errors:
+    """How far the forecasts of a module are off on all windows of a part of a series; see `Series.windows`."""
+    inputs, targets = _windows(module.network, series, part, device)
+    return Errors.between(forecasts(module, inputs), targets.cpu().numpy())
+
+
 @torch.no_grad()
 def forecasts(module: nn.Module, inputs: Tensor) -> NDArray[np.float32]:
     """(n, O) that a module, put into evaluation mode, makes of windows (n, L, F) on its device."""
     module.eval()
-    return torch.cat([module(some) for some in inputs.split(_JUDGED_AT_ONCE)]).cpu().numpy()
+    parts = inputs.split(_JUDGED_AT_ONCE)  # type: ignore[no-untyped-call]
+    found: NDArray[np.float32] = torch.cat([module(part) for part in parts]).cpu().numpy()
+    return found
+
+
+def _windows(network: Network, series: Series, part: str, device: str) -> tuple[Tensor, Tensor]:
+    """Inputs (n, L, F) and targets (n, O) of all windows of a part that a network reads."""
+    windows = series.windows(network.shapes[0][0], part)
+    return torch.from_numpy(windows.inputs).to(device), torch.from_numpy(windows.targets).to(device)
 
 
 def _draw(module: nn.Module, reach: float, seed: int) -> None:

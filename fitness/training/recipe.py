@@ -1,4 +1,4 @@
-"""How a network is trained."""
+"""How a network is trained: to tell images apart, or to forecast a series."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import isfinite
 
 from spaces.errors import UnknownName, UsageError
 
-__all__ = ["OPTIMIZERS", "Recipe"]
+__all__ = ["OPTIMIZERS", "ForecastRecipe", "Recipe"]
 
 #: Names of the optimizers and what `learning_rate` they start from.
 OPTIMIZERS = {"adamw": 2e-3, "sgd": 0.05}
@@ -55,6 +55,53 @@ class Recipe:
     def peak_rate(self) -> float:
         """The largest learning rate."""
         return OPTIMIZERS[self.optimizer] if self.learning_rate is None else self.learning_rate
+
+    def to_dict(self) -> dict[str, object]:
+        """Its fields, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastRecipe:
+    """How a network learns to forecast: Adam at a constant rate on the mean squared error.
+
+    Args:
+        epochs: Passes over the training windows, at most; published 100 for sine, 1000 for the others.
+        batch: Windows of a step.
+        learning_rate: Of Adam (Kingma, Ba, arXiv:1412.6980), without weight decay.
+        dropout: Share of the outputs of every recurrent layer that are zeroed in training.
+        weight_range: Initial weights and biases are uniform in plus or minus this; 0 for PyTorch's own.
+        patience: Stop after that many epochs without a lower validation error; None never stops early.
+        min_delta: By how much the error must be lower to count for `patience`; the best epoch is the lowest, by
+            however little.
+        shuffle: Whether every epoch has an order of its own; published in the order of time.
+
+    Raises:
+        UsageError: A value that makes no training.
+    """
+
+    epochs: int = 100
+    batch: int = 5
+    learning_rate: float = 5e-5
+    dropout: float = 0.5
+    weight_range: float = 0.5
+    patience: int | None = 50
+    min_delta: float = 1e-5
+    shuffle: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "patience"):
+            value = getattr(self, name)
+            if not (value is None and name == "patience") and (type(value) is not int or value < 1):
+                raise UsageError(f"{name} is {value!r}; expected a whole number of 1 or more")
+        if not (isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UsageError(f"learning_rate is {self.learning_rate!r}; expected a number above 0")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1")
+        for name in ("weight_range", "min_delta"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value >= 0):
+                raise UsageError(f"{name} is {value!r}; expected a number of 0 or more")
 
     def to_dict(self) -> dict[str, object]:
         """Its fields, for JSON."""

@@ -228,7 +228,7 @@ def test_the_front_holds_each_candidate_once_and_only_what_can_be_compared(
     newest = {one["parent"]: one["scores"]["test_accuracy"] for one in lines(searched)[2:]}
     shown = {one["number"]: one["values"]["test_accuracy"] for one in found["front"]}
     assert shown.items() <= newest.items()
-    said = "1 candidate was trained only on other images or by another recipe than the newest, and left out"
+    said = "1 candidate was trained only on other data or by another recipe than the newest, and left out"
     assert engine(*over).out.splitlines()[-1] == said
 
 
@@ -239,7 +239,7 @@ def test_other_images_at_the_same_place_make_another_training(
     assert engine(*ask).code == 0
     assert "changed" not in engine(*ask).err
     put_pictures(tmp_path / "pictures.npz", seed=1)
-    assert "the images have changed since: 1 training does not count" in engine(*ask).err
+    assert "the data have changed since: 1 training does not count" in engine(*ask).err
     assert [one["parent"] for one in lines(searched)] == [3, 3]
     assert len(json.loads(engine("front", searched, *MEASURED, "--json").out)["front"]) == 1
 
