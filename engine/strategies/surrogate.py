@@ -1,7 +1,8 @@
 """Models that tell what an architecture may be worth from what others are: expectation and doubt.
 
-Owns the encoding of choices as numbers and the two models of `engine.strategies.bo`; knows nothing of asks. All
-learn values of about zero mean and unit variance. scikit-learn is imported when a model is first fitted.
+Owns the encoding of choices as numbers and the two models of `engine.strategies.bo`, whose forest `mipego` shares;
+knows nothing of asks. Those two learn values of about zero mean and unit variance. scikit-learn is imported when a
+model is first fitted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.space import Domain, Genotype, Integer, Space, Value
+from engine.strategies.mixed.layer_list import domains_of
+from spaces.space import Domain, Genotype, Integer, Space
 
 Floats = NDArray[np.float64]
 Surrogate = Callable[[Floats, Floats, Floats, int], tuple[Floats, Floats]]
@@ -64,27 +66,56 @@ class Encoding:
     def _domain(self, name: str, genotypes: Sequence[Genotype]) -> Domain:
         if name not in self._domains:
             owner = next(genotype for genotype in genotypes if name in genotype)
-
-            def note(name: str, domain: Domain) -> Value:
-                self._domains[name] = domain
-                return owner[name]
-
-            self._space.record(note)
+            self._domains |= domains_of(self._space, owner)
         return self._domains[name]
 
 
 def forest(known: Floats, values: Floats, asked: Floats, seed: int) -> tuple[Floats, Floats]:
-    """A random forest; the doubt is the spread over its trees (Hutter, Hoos, Leyton-Brown 2011, section 4.1).
+    """A random forest; the doubt is the spread over its trees (Hutter, Hoos, Leyton-Brown 2011, section 4.1)."""
+    return grow(known, values, seed, _TREES, min_samples_split=3)(asked)
 
-    Five sixths of the columns are tried at each split, as in SMAC.
+
+def grow(
+    known: Floats,
+    values: Floats,
+    seed: int,
+    trees: int,
+    min_samples_split: int = 2,
+    min_samples_leaf: int = 1,
+    ddof: int = 0,
+) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """A fitted forest; five sixths of the columns are tried at each split, as in SMAC and in MIP-EGO.
+
+    Args:
+        known: (n, d).
+        values: (n,) what they are worth.
+        seed: Of the forest.
+        trees: How many.
+        min_samples_split: Fewest samples that are split.
+        min_samples_leaf: Fewest samples that a split leaves on each side.
+        ddof: What the number of trees is lessened by in their variance: 1 for that of a sample.
+
+    Returns:
+        (m, d) -> (m,) means over the trees and (m,) standard deviations.
     """
     from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
 
-    model = RandomForestRegressor(_TREES, max_features=5 / 6, min_samples_split=3, random_state=seed)
+    model = RandomForestRegressor(
+        trees,
+        max_features=5 / 6,
+        min_samples_split=min_samples_split,
+        min_samples_leaf=min_samples_leaf,
+        random_state=seed,
+    )
     model.fit(known, values)
-    exact = asked.astype(np.float32)  # what trees compare; saves a conversion for each
-    votes = np.array([tree.predict(exact) for tree in model.estimators_])
-    return votes.mean(axis=0), votes.std(axis=0)
+    grown = [tree.tree_ for tree in model.estimators_]  # without the checks of a tree's own `predict`
+
+    def predict(asked: Floats) -> tuple[Floats, Floats]:
+        exact = asked.astype(np.float32)  # what trees compare
+        votes = np.array([tree.predict(exact)[:, 0] for tree in grown])
+        return votes.mean(axis=0), votes.std(axis=0, ddof=ddof)
+
+    return predict
 
 
 def gp(known: Floats, values: Floats, asked: Floats, seed: int) -> tuple[Floats, Floats]:
