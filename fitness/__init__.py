@@ -34,6 +34,8 @@ FITNESS = Registry(
                 "params",
                 "peak_live_bytes",
                 "peak_ram_bytes",
+                "state_bytes",
+                "step_macs",
                 "tflite_file_bytes",
             )
         },
@@ -48,6 +50,9 @@ FITNESS = Registry(
         "latency_ms": "fitness.latency:latency_ms",
         "linear_regions": "fitness.scores.linear_regions:LinearRegions",
         "meco": "fitness.scores.meco:MeCo",
+        "mrs": "fitness.mrs:mrs",
+        "mrs_mean": "fitness.mrs:mrs_mean",
+        "mrs_std": "fitness.mrs:mrs_std",
         "naswot": "fitness.scores.naswot:NasWot",
         "near": "fitness.scores.near:Near",
         "ntk": "fitness.scores.ntk:Ntk",
