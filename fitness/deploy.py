@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from spaces.errors import ScoreFailed
 from spaces.layers import (
     Add,
     BatchNorm,
@@ -26,10 +27,13 @@ from spaces.layers import (
     Input,
     Op,
     Pool,
+    Recurrent,
     ReLU,
     Shape,
     Shift,
+    Sigmoid,
     Slice,
+    Tanh,
     Zero,
     reach_of,
     volume,
@@ -37,7 +41,15 @@ from spaces.layers import (
 from spaces.network import Network
 
 _FOLDING = (Conv, Dense)
-_WITHOUT_RELU = (Flatten, Concat, Slice, Shift)  # CONCATENATION and STRIDED_SLICE apply no activation
+_WITHOUT_RELU = (  # CONCATENATION and STRIDED_SLICE apply no activation; the others are all activation
+    Flatten,
+    Concat,
+    Slice,
+    Shift,
+    Tanh,
+    Sigmoid,
+    Recurrent,
+)
 _CODES: dict[type, str] = {
     Input: "INPUT",
     Dense: "FULLY_CONNECTED",
@@ -46,8 +58,10 @@ _CODES: dict[type, str] = {
     Concat: "CONCATENATION",
     Slice: "STRIDED_SLICE",
     Zero: "MUL",
+    Tanh: "TANH",
+    Sigmoid: "LOGISTIC",
 }
-ALIGNMENT_BYTES = 16  # of a tensor in TensorFlow Lite Micro's arena
+_ALIGNMENT_BYTES = 16  # of a tensor in TensorFlow Lite Micro's arena
 
 
 class Kernel(NamedTuple):
@@ -154,6 +168,9 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
     A sum of n maps runs as n - 1 pairwise additions, none in place. A border is an operation of its own, PAD,
     wherever neither of TensorFlow's paddings, VALID and SAME, gives it; on both sides, as PyTorch pads. An
     average must not count a border, so it is taken at every pixel and the strides come after it.
+
+    Raises:
+        ScoreFailed: A layer is recurrent.
     """
     ops: list[RuntimeOp] = []
     place: list[int] = []  # runtime operation that holds the output of each kernel
@@ -200,6 +217,8 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
             around = (shape[0], shape[1] + 1, shape[2] + 1)
             ops.append(RuntimeOp("PAD", index, sources, around, volume(around)))
             sources, code = (len(ops) - 1,), "STRIDED_SLICE"
+        elif kind is Recurrent:
+            raise ScoreFailed(f"{op.token} is part of no .tflite file here; see flash_bytes and peak_ram_bytes")
         else:
             code = _CODES[kind]
         ops.append(RuntimeOp(code, index, sources, shape, elements, same))
@@ -209,19 +228,23 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
 
 @lru_cache(maxsize=8)
 def arena_tensors(network: Network) -> tuple[Tensor, ...]:
-    """The buffers TensorFlow Lite Micro plans for an int8 network, input counted."""
+    """The buffers TensorFlow Lite Micro plans for an int8 network, input counted.
+
+    Raises:
+        ScoreFailed: A layer is recurrent.
+    """
     ops = runtime_ops(fused(network))
     last = list(range(len(ops)))
     for step, op in enumerate(ops):
         for source in op.inputs:
             last[source] = step
     last[-1] = len(ops) - 1
-    return tuple(
-        [
-            Tensor((op[4] + ALIGNMENT_BYTES - 1) // ALIGNMENT_BYTES * ALIGNMENT_BYTES, step, last[step])
-            for step, op in enumerate(ops)
-        ]
-    )
+    return tuple([Tensor(aligned(op.elements), step, last[step]) for step, op in enumerate(ops)])
+
+
+def aligned(size: int) -> int:
+    """Bytes that a buffer of `size` bytes takes in the arena."""
+    return (size + _ALIGNMENT_BYTES - 1) // _ALIGNMENT_BYTES * _ALIGNMENT_BYTES
 
 
 def greedy_arena_bytes(tensors: Sequence[Tensor]) -> int:

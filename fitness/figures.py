@@ -10,9 +10,10 @@ from functools import lru_cache
 from math import log
 from typing import NamedTuple
 
-from fitness.deploy import arena_tensors, fused, greedy_arena_bytes, live_bytes
+from fitness.deploy import fused, greedy_arena_bytes, live_bytes
 from fitness.schedule import PeakMemory, Step, minimum_peak
-from spaces.layers import Add, Conv, Dense, Pool, Zero
+from fitness.stream import planned_tensors, state_sizes
+from spaces.layers import Add, Conv, Dense, Pool, Recurrent, Zero
 from spaces.network import Network
 
 _UNLIMITED = 1 << 62
@@ -23,7 +24,9 @@ class _Totals(NamedTuple):
     params: int
     macs: int
     depthwise_macs: int  # of these
-    dense_macs: int  # of these
+    dense_macs: int  # of these, recurrent ones included
+    repeated_macs: int  # of these, what later steps repeat of the first
+    state_bytes: int
     weight_bytes: int  # int8 numbers after folding
     biases: int  # int32 numbers after folding
     tensors: int
@@ -33,6 +36,7 @@ class _Totals(NamedTuple):
 @lru_cache(maxsize=8)
 def _totals(network: Network) -> _Totals:
     n_relu = params = macs = depthwise_macs = dense_macs = weight_bytes = biases = tensors = 0
+    repeated_macs = state_bytes = 0
     log_capacity = 0.0
     kernels = fused(network)
     for op, inputs, shape, elements, norms, relus in kernels:
@@ -65,12 +69,36 @@ def _totals(network: Network) -> _Totals:
                 biases += channels
             elif op.bias:  # type: ignore[union-attr]
                 biases += channels
+        elif kind is Recurrent:
+            steps, features = kernels[inputs[0]].shape
+            weights, vectors = op.weights(features), op.biases  # type: ignore[union-attr]
+            repeated_macs += weights * (steps - 1)
+            macs += weights * steps
+            dense_macs += weights * steps
+            state_bytes += sum(state_sizes(op))  # type: ignore[arg-type]
+            weight_bytes += weights
+            biases += vectors * op.gates * op.units  # type: ignore[union-attr]
+            params += weights + vectors * op.gates * op.units  # type: ignore[union-attr]
+            tensors += 2 + vectors
+            log_capacity += log(weights)
         elif norms:  # a scale and a shift that no layer can take in: a depthwise convolution of one pixel
             params += 2 * channels
             weight_bytes += channels
             biases += channels
             tensors += 2
-    return _Totals(n_relu, params, macs, depthwise_macs, dense_macs, weight_bytes, biases, tensors, log_capacity)
+    return _Totals(
+        n_relu,
+        params,
+        macs,
+        depthwise_macs,
+        dense_macs,
+        repeated_macs,
+        state_bytes,
+        weight_bytes,
+        biases,
+        tensors,
+        log_capacity,
+    )
 
 
 def n_relu(network: Network, live: bool = False) -> int:
@@ -84,12 +112,23 @@ def params(network: Network, live: bool = False) -> int:
 
 
 def macs(network: Network, live: bool = False) -> int:
-    """Multiply-accumulates of convolution and dense layers for one image; nothing else is counted."""
+    """Multiply-accumulates of convolution, dense and recurrent layers for one image or window; nothing else."""
     return _totals(network.live if live else network).macs
 
 
+def step_macs(network: Network, live: bool = False) -> int:
+    """Multiply-accumulates per time step of a recurrent network run as a stream, output layer included; else 0."""
+    totals = _totals(network.live if live else network)
+    return totals.macs - totals.repeated_macs if totals.state_bytes else 0
+
+
+def state_bytes(network: Network, live: bool = False) -> int:
+    """Bytes an int8 recurrent network keeps between time steps: hidden states, and LSTMs' int16 cells; else 0."""
+    return _totals(network.live if live else network).state_bytes
+
+
 def macs_by_kind(network: Network, live: bool = False) -> tuple[int, int, int]:
-    """`macs` of standard (and grouped), depthwise and dense layers, in this order.
+    """`macs` of standard (and grouped), depthwise and dense layers, in this order; recurrent ones are dense.
 
     A convolution is depthwise if every channel of its input is a group of its own and there are several.
     """
@@ -115,17 +154,17 @@ def aleph(network: Network, live: bool = False) -> int:
 
 
 def log_capacity(network: Network, live: bool = False) -> float:
-    """Sum over convolution and dense layers of ln(number of weights), biases not counted."""
+    """Sum over convolution, dense and recurrent layers of ln(number of weights), biases not counted."""
     return _totals(network.live if live else network).log_capacity
 
 
 def depth(network: Network, live: bool = False) -> int:
-    """Largest number of convolution and dense layers on one path from input to output."""
+    """Largest number of convolution, dense and recurrent layers on one path from input to output."""
     depths: list[int] = []
     for op, inputs, _, _, _, _ in fused(network.live if live else network):
         below = depths[inputs[0]] if len(inputs) == 1 else max([depths[source] for source in inputs], default=0)
         kind = type(op)
-        depths.append(below + 1 if kind is Conv or kind is Dense else below)
+        depths.append(below + 1 if kind is Conv or kind is Dense or kind is Recurrent else below)
     return depths[-1]
 
 
@@ -133,8 +172,8 @@ def bottleneck(network: Network, live: bool = False) -> int:
     """Elements of the smallest feature map on the widest path from input to flattening.
 
     Maximum over the branches of a sum or concatenation, minimum along a chain; the input and dense layers do
-    not count. Zero if no information passes. A network that flattens its input at once has that input for its
-    only map.
+    not count. Zero if no information passes. A network that flattens its input at once, or reads a series, has that
+    input for its only map.
     """
     kernels = fused(network.live if live else network)
     widths: list[int] = []
@@ -155,14 +194,15 @@ def bottleneck(network: Network, live: bool = False) -> int:
 def peak_ram_bytes(network: Network, live: bool = False) -> int:
     """Arena for the tensors of an int8 network under TensorFlow Lite Micro's greedy planner, input counted.
 
-    The interpreter's own bookkeeping comes on top (`fitness.tflite_overhead`).
+    The interpreter's own bookkeeping comes on top (`fitness.tflite_overhead`). Of a recurrent network: the window,
+    the states and the scratch of the widest step (`fitness.stream`).
     """
-    return greedy_arena_bytes(arena_tensors(network.live if live else network))
+    return greedy_arena_bytes(planned_tensors(network.live if live else network))
 
 
 def peak_live_bytes(network: Network, live: bool = False) -> int:
     """Largest sum of tensors alive at one step: what no planner can get below in this order."""
-    return live_bytes(arena_tensors(network.live if live else network))
+    return live_bytes(planned_tensors(network.live if live else network))
 
 
 def munas_size(network: Network, live: bool = False) -> int:
@@ -185,7 +225,8 @@ def munas_macs(network: Network, live: bool = False) -> int:
 def munas_peak_memory(network: Network, live: bool = False, input: bool = False) -> int:
     """Peak memory as μNAS counts it: bytes of live tensors in the best execution order.
 
-    A sum takes over the buffer of a term of its own shape that nothing else needs; padding is free.
+    A sum takes over the buffer of a term of its own shape that nothing else needs; padding is free. Sequences count
+    whole: μNAS knows layers, no steps.
 
     Args:
         network: Any network.
@@ -225,4 +266,6 @@ __all__ = [
     "params",
     "peak_live_bytes",
     "peak_ram_bytes",
+    "state_bytes",
+    "step_macs",
 ]

@@ -25,7 +25,7 @@ class Rates:
     Attributes:
         conv: Of standard and grouped convolutions.
         depthwise: Of depthwise convolutions.
-        dense: Of dense layers.
+        dense: Of dense and recurrent layers.
     """
 
     conv: float
@@ -34,7 +34,7 @@ class Rates:
 
 
 def estimated_ms(network: Network, live: bool = False, *, rates: Rates | None) -> float:
-    """Estimated milliseconds for one image.
+    """Estimated milliseconds for one image or window.
 
     Raises:
         UsageError: There are no rates.
@@ -46,6 +46,6 @@ def estimated_ms(network: Network, live: bool = False, *, rates: Rates | None) -
 
 
 def latency_ms(live: bool = False, rates: Rates | None = None) -> FigureFitness:
-    """Estimated milliseconds for one image on the target: MACs over its rates by kind of layer."""
+    """Estimated milliseconds for one image or window on the target: MACs over its rates by kind of layer."""
     name = "latency_ms(live=true)" if live else "latency_ms"
     return FigureFitness(name, "min", "ms", partial(estimated_ms, rates=rates), live)

@@ -155,5 +155,5 @@ def _module(op: Op, shapes: list[Shape]) -> nn.Module:
             return nn.Flatten()
         case Dense(units, bias):
             return nn.Linear(shapes[0][0], units, bias=bias)
-        case Recurrent(kind, units, sequences):
-            return RecurrentLayer(kind, shapes[0][1], units, sequences)
+        case Recurrent():
+            return RecurrentLayer(op, shapes[0][1])

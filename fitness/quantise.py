@@ -19,7 +19,7 @@ from fitness.quantised import HIGHEST, QuantisedKernel, QuantisedNetwork, Scheme
 from fitness.quantising.ranges import nodes_of, observed_schemes
 from fitness.quantising.run import int8_accuracy, run_quantised
 from spaces.errors import UsageError
-from spaces.layers import Dense
+from spaces.layers import Dense, Recurrent, Sigmoid, Tanh
 
 __all__ = ["int8_accuracy", "quantise", "run_quantised"]
 
@@ -34,9 +34,13 @@ def quantise(module: LoweredNetwork, calibration: Tensor) -> QuantisedNetwork:
         calibration: (N, C, H, W) or (N, F) normalised images like those it will see; 500 are enough.
 
     Raises:
-        UsageError: No images, images of another shape, or values that are not finite.
+        UsageError: No images, images of another shape, values that are not finite, or an operation that has no int8
+            form here.
     """
     network = module.network
+    unknown = [op.token for op in network.ops if isinstance(op, (Recurrent, Tanh, Sigmoid))]
+    if unknown:
+        raise UsageError(f"{unknown[0]} cannot be quantised here; expected layers of a network that reads images")
     shape = network.shapes[0]
     if not len(calibration) or tuple(calibration.shape[1:]) != shape:
         raise UsageError(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fitness.deploy import Kernel, fused, runtime_ops
+from fitness.deploy import Kernel, RuntimeOp, aligned, fused, runtime_ops
 from fitness.figures import peak_ram_bytes
+from spaces.errors import ScoreFailed
 from spaces.layers import BatchNorm, Conv, Dense
 from spaces.network import Network
 
@@ -65,7 +66,7 @@ def arena_overhead_bytes(network: Network, live: bool = False) -> int:
     at most 32 bytes; an upper bound where a pointer takes 4 bytes, as on every microcontroller here.
     """
     kernels = fused(network.live if live else network)
-    ops = runtime_ops(kernels)
+    ops = _written(kernels)
     total, tensors = _INTERPRETER_BYTES, len(ops)
     for op in ops[1:]:
         cost = _COSTS[op.code]
@@ -73,7 +74,7 @@ def arena_overhead_bytes(network: Network, live: bool = False) -> int:
         tensors += len(cost.constants)
     for layer in _layers(kernels):
         if not layer.dense:
-            total += 2 * _rounded_up(4 * layer.channels)
+            total += 2 * aligned(4 * layer.channels)
         tensors += 2
     return total + _TENSOR_BYTES * tensors
 
@@ -86,7 +87,7 @@ def tflite_file_bytes(network: Network, live: bool = False) -> int:
     and 200 bytes.
     """
     kernels = fused(network.live if live else network)
-    ops = runtime_ops(kernels)
+    ops = _written(kernels)
     total = _FILE_BYTES + _CODE_BYTES * (len({op.code for op in ops}) - 2)  # the input, and the first
     for op in ops[1:]:
         cost = _COSTS[op.code]
@@ -97,6 +98,19 @@ def tflite_file_bytes(network: Network, live: bool = False) -> int:
         total += _buffer_bytes(layer.weights) + _buffer_bytes(4 * layer.channels)
         total += 2 * _SCALE_BYTES * (1 if layer.dense else layer.channels)
     return total
+
+
+def _written(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
+    """The operations in a file.
+
+    Raises:
+        ScoreFailed: One that no file has here.
+    """
+    ops = runtime_ops(kernels)
+    for op in ops[1:]:
+        if op.code not in _COSTS:
+            raise ScoreFailed(f"{kernels[op.kernel].op.token} is part of no .tflite file here; see peak_ram_bytes")
+    return ops
 
 
 def _layers(kernels: tuple[Kernel, ...]) -> Iterator[_Layer]:
@@ -112,10 +126,6 @@ def _layers(kernels: tuple[Kernel, ...]) -> Iterator[_Layer]:
         yield _Layer(weights, shape[0], isinstance(op, Dense))
 
 
-def _rounded_up(size: int) -> int:
-    return (size + 15) // 16 * 16
-
-
 def _buffer_bytes(size: int) -> int:
     """Data with its length and its table, aligned to 16."""
-    return _rounded_up(size + 12)
+    return aligned(size + 12)

@@ -281,6 +281,20 @@ class Recurrent(Operation):
     units: int
     sequences: bool = False
 
+    @property
+    def gates(self) -> int:
+        """Vectors of `units` computed from input and state; weights have a block of rows for each."""
+        return {"lstm": 4, "gru": 3, "rnn": 1}[self.kind]
+
+    @property
+    def biases(self) -> int:
+        """Bias vectors of `gates * units`."""
+        return 2 if self.kind == "gru" else 1
+
+    def weights(self, features: int) -> int:
+        """Numbers in both matrices of a layer that reads `features` numbers per step; each is used once a step."""
+        return self.gates * self.units * (features + self.units)
+
     def out_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
             raise ShapeError(f"{self.token} on a {_kind(shape)} {shape}; expected a sequence (L, F)")

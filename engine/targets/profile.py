@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fitness.latency import Rates
+from spaces.space import Space
 
 KB = 1024
 
@@ -113,3 +114,9 @@ class Target:
     def bounds(self) -> tuple[str, ...]:
         """The bounds this target puts on a search."""
         return (f"{self.flash_figure}<={self.flash_budget_bytes}", f"{self.ram_figure}<={self.ram_budget_bytes}")
+
+    def bounds_for(self, space: Space) -> tuple[str, ...]:
+        """The bounds this target puts on a search of a space: there is no .tflite file of a network of series."""
+        if space.reads == "images":
+            return self.bounds
+        return (f"{FLASH_FIGURES[1]}<={self.flash_budget_bytes}", f"{RAM_FIGURES[1]}<={self.ram_budget_bytes}")

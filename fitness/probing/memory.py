@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spaces.layers import BatchNorm, Conv, Dense, ReLU
+from spaces.layers import BatchNorm, Conv, Dense, Recurrent, ReLU
 from spaces.network import Network
 
 __all__ = ["available_bytes", "least_bytes"]
@@ -25,7 +25,7 @@ def least_bytes(network: Network, images: int, *, recorded: bool) -> int:
     if recorded:
         kept = {index for index, op in enumerate(network.ops) if isinstance(op, ReLU)}
         for op, sources in zip(network.ops, reads, strict=True):
-            if isinstance(op, (BatchNorm, Conv, Dense)):
+            if isinstance(op, (BatchNorm, Conv, Dense, Recurrent)):
                 kept.update(sources)
         most = sum(volumes[index] for index in kept)
     else:

@@ -17,7 +17,7 @@ from spaces.network import Network
 from spaces.space import Space
 from tests.oracles.micro import Arena, Micro
 from tests.quantised_nets import random_quantised
-from tests.small import short
+from tests.small import IMAGE_SPACES, short
 
 INPUT_SHAPES = ((32, 32, 3), (28, 28, 1), (49, 10, 1), (96, 96, 3), (64, 64, 1), (50, 50, 1))
 
@@ -54,7 +54,7 @@ def _of_munas(first: int, count: int) -> list[Measured]:
 def _of_every_space(first: int, count: int) -> list[Measured]:
     """Random networks of every space, with all operations there are."""
     networks = []
-    for name in SPACES:
+    for name in IMAGE_SPACES:
         space = SPACES.create(name, short(name))
         networks += [space.decode(space.sample(Random(seed))) for seed in range(first, first + count)]
     return _measured(networks)

@@ -181,7 +181,7 @@ def test_the_output_must_not_be_read() -> None:
         builder.build(x)
 
 
-@pytest.mark.parametrize("shape", [(), (3, 8), (3, 8, 0), (0,), (3.0,), (True,), (-1, 2, 2), ("a",)])
+@pytest.mark.parametrize("shape", [(), (3, 0), (3, 8, 0), (1, 1, 1, 1), (0,), (3.0,), (True,), (-1, 2, 2), ("a",)])
 def test_inputs_are_maps_or_vectors_of_positive_sizes(shape: Any) -> None:
     with pytest.raises(ShapeError, match="expected"):
         NetworkBuilder(shape)
