@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
-from engine.config import RunConfig
+from engine.config import RunConfig, absolute_data
 from engine.executors import Evaluations, evaluations
 from engine.finding import checked_fitness
 from engine.records import Record, RecordStore
@@ -190,7 +190,7 @@ def search(
         seed=seed,
         workers=workers,
         cluster=cluster,
-        data=data,
+        data=absolute_data(data),
         batch=batch,
         score_seed=score_seed,
         device=device,

@@ -175,6 +175,15 @@ def _check_cluster(address: object, workers: int) -> None:
         )
 
 
+def absolute_data(data: str) -> str:
+    """A source of images or a time series whose path is the same from every folder.
+
+    Raises:
+        UsageError: The text of a time series cannot be read.
+    """
+    return str(SeriesText.parse(data).absolute) if is_series(data) else absolute_source(data)
+
+
 def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
     """The fields of a TOML file, if one is given, with flags on top.
 
@@ -193,6 +202,6 @@ def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
     config = replace(config, **flags)  # type: ignore[arg-type]
     # A run is resumed and asked from other folders than the one it was started in, and when files have changed.
     config = replace(config, target=kept_target(config.target))
-    data = config.data
-    data = str(SeriesText.parse(data).absolute) if is_series(data) else absolute_source(data)
-    return replace(config, data=data, table=tuple(str(Path(table).resolve()) for table in config.table))
+    return replace(
+        config, data=absolute_data(config.data), table=tuple(str(Path(table).resolve()) for table in config.table)
+    )

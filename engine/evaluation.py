@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.objectives import Bound
+from engine.reading import of_series
 from engine.records import Status
 from engine.run_folder import current_versions
 from engine.score_cache import Known, ScoreCache, ScoreFile
@@ -326,7 +327,7 @@ def _raised(error: BaseException) -> str:
 
 def _cost(fitness: Fitness) -> int:
     """Rank of what a fitness costs: figures of shapes, then memory planning, then anything with weights."""
-    if fitness.needs in ("module", "images"):
+    if fitness.needs in ("module", "images") or of_series(fitness):
         return 3
     name = fitness.name.partition("(")[0]
     return 2 if name == "munas_peak_memory" else 1 if "peak" in name else 0

@@ -184,7 +184,13 @@ def check_look_back(data: str, space: Space) -> None:
         RunError: The series cannot be read.
     """
     look_back = getattr(space, "look_back", None)
-    if isinstance(look_back, Integer):
-        series = load_series(data)
-        for part in series.parts:
-            series.window_rows(look_back.high, part)
+    if not isinstance(look_back, Integer):
+        return
+    series = load_series(data)
+    part, rows = min(series.parts.items(), key=lambda item: len(item[1]))
+    if len(rows) <= look_back.high:
+        raise UsageError(
+            f"the {part} part of {data} has {len(rows)} rows, and networks of space {space.name!r} look back up to "
+            f"{look_back.high}, which needs {look_back.high + 1}; expected a longer series, another split, or a "
+            f"space with max_look_back={len(rows) - 1} or less"
+        )

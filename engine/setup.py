@@ -236,7 +236,7 @@ class Setup:
     @cached_property
     def bounds(self) -> tuple[Bound, ...]:
         """The target's bounds, the user's, and for munas the bottleneck that lets an image through."""
-        texts = [*(self.target.bounds if self.target else ()), *self.config.bounds]
+        texts = [*(self.target.bounds_for(self.space) if self.target else ()), *self.config.bounds]
         limited_below = {name for name, sign, _ in map(split_bound, texts) if sign == ">="}
         if self.space.name == "munas" and "bottleneck" not in limited_below:
             texts.append(f"bottleneck>={-(-self.space.num_classes // 2)}")

@@ -91,7 +91,7 @@ def axis_of(objective: Objective, values: Sequence[float], setup: Setup) -> Axis
     else:
         margin = 0.04 * (high - low) or 0.1 * span
         low, high = low - margin, high + margin
-    boards = setup.target.bounds if setup.target else ()
+    boards = setup.target.bounds_for(setup.space) if setup.target else ()
     limits = tuple(
         Limit(
             bound.limit,
