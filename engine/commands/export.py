@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.commands.options import add_objectives, add_problem, given, one_of, whole
+from engine.commands.options import add_objectives, add_problem, add_series, given, one_of, whole, with_series
 from spaces.errors import UsageError
 
 __all__ = ["add", "call"]
@@ -33,9 +33,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="images that tflite takes its ranges from, see `engine list data` (default: those of the training)",
+        help="images that tflite takes its ranges from, or the time series that is forecast, see `engine list "
+        "data` (default: those of the training, the series of the run)",
     )
     add_problem(parser)
+    add_series(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -45,6 +47,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.results.export import FORMATS
     from engine.results.export.subject import Wanted, subjects
     from engine.results.export.writing import export, format_exports, format_for
+    from fitness.series import is_series
 
     flags = given(options)
     for name in ("objectives", "seed", "out", "data"):  # they mean the export's own here
@@ -52,7 +55,8 @@ def call(options: argparse.Namespace) -> str:
     kind = format_for(options.format, options.out)
     if options.seed is not None and not FORMATS[kind].weights:
         raise UsageError(f"format {kind} has no weights that --seed could draw; leave it out")
-    config = load_config(None, {"target": "none", **flags})
+    data = with_series(options.data or "auto", options)
+    config = load_config(None, {"target": "none", **flags, **({"data": data} if is_series(data) else {})})
     wanted = Wanted(options.architecture, options.pick, options.top, options.objectives or (), options.seed)
     return format_exports(
         export(subjects(wanted, config, flags), kind, options.out, options.data, options.force), options.json

@@ -18,9 +18,12 @@ from engine.results.export import as_onnx, as_torch
 from engine.results.export.source import module_of
 from engine.results.export.subject import Subject
 from fitness.series import SeriesSource, load_series
+from fitness.training.checkpoint import save_weights
+from fitness.training.fit import lower_seeded
+from spaces import SPACES
 from spaces.layers import Dense, Flatten, Recurrent, Sigmoid, Tanh
 from spaces.network import Network, NetworkBuilder
-from spaces.space import Genotype
+from spaces.space import Genotype, Space
 
 
 def stacked(*kinds: Any, steps: int = 6, features: int = 3, outputs: int = 2) -> Network:
@@ -41,6 +44,14 @@ def outputs_of(subject: Subject, windows: torch.Tensor) -> np.ndarray:
     with torch.no_grad():
         found: np.ndarray = subject.module(windows).numpy()
     return found
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> str:
+    """A series of two columns, one of them foretold."""
+    rows = [f"{20 + 5 * np.sin(row):.4f},{3 * row}" for row in range(60)]
+    (tmp_path / "load.csv").write_text("\n".join(["T (degC),load", *rows]) + "\n")
+    return f'csv(column="T (degC)"+load,target=load,scale=standard):{tmp_path / "load.csv"}'
 
 
 # --- PyTorch ----------------------------------------------------------------------------------------
@@ -143,15 +154,88 @@ def test_a_sequence_that_something_else_reads_has_windows_before_steps_again() -
     np.testing.assert_allclose(found, outputs_of(subject, windows), rtol=1e-5, atol=1e-6)
 
 
-# --- the series -------------------------------------------------------------------------------------
+# --- the command ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> str:
-    """A series of two columns, one of them foretold."""
-    rows = [f"{20 + 5 * np.sin(row):.4f},{3 * row}" for row in range(60)]
-    (tmp_path / "load.csv").write_text("\n".join(["T (degC),load", *rows]) + "\n")
-    return f'csv(column="T (degC)"+load,target=load,scale=standard):{tmp_path / "load.csv"}'
+def run(engine: Any, load: str, tmp_path: Path) -> Path:
+    """A run that forecasts one of two columns."""
+    bounds = "max_layers=2,max_units=4,max_look_back=5,cell=any"
+    flags = ("--objective=params:min", "--objective=step_macs:max", "--strategy=random", "--budget=6", "--quiet")
+    assert engine("run", f"--space=rnn({bounds})", f"--data={load}", *flags, "--out=run").code == 0
+    return tmp_path / "run"
+
+
+def test_a_network_of_a_run_is_compared_on_the_windows_of_its_series(
+    engine: Any, run: Path, records_of: Any
+) -> None:
+    answer = engine("export", "run:3", "--format=torch")
+    assert (
+        "network_3: weights untrained, seed 0; the module computes the same numbers as the network on "
+        in answer.out
+    )
+    look_back = records_of(run)[3]["genotype"]["look_back"]
+    assert (
+        f"\n  input: {look_back} rows of T (degC), load, oldest first; output: the row that follows\n" in answer.out
+    )
+    found = json.loads(engine("export", "run:3", "--format=json", "--json").out)["exports"][0]
+    told = json.loads((run / "exported" / "network_3.json").read_text())
+    assert (told["look_back"], told["features"], told["outputs"]) == (look_back, 2, 1)
+    assert told["series"] == found["checks"]["series"]
+    assert told["figures"]["step_macs"]["value"] == records_of(run)[3]["scores"]["step_macs"]
+    assert told["figures"]["state_bytes"]["value"] > 0
+    assert not {"input_shape", "classes"} & set(told), "which are of images"
+
+
+def test_trained_weights_come_with_the_series_they_were_trained_on(engine: Any, run: Path, load: str) -> None:
+    line = json.loads((run / "records.jsonl").read_text().splitlines()[3])
+    (run / "trained.jsonl").write_text(json.dumps(line | {"number": 0, "parent": 3}) + "\n")
+    (run / "trained" / "0").mkdir(parents=True)
+    other = load.replace("standard", "unit")
+    (run / "trained" / "0" / "recipe.json").write_text(json.dumps({"plan": {"data": other}, "recipe": {}}))
+    space = SPACES.create("rnn", {"cell": "any"}, {"features": 2, "outputs": 1})
+    assert isinstance(space, Space)
+    network = space.decode(Genotype(line["genotype"]))
+    save_weights(run / "trained" / "0" / "weights.npz", lower_seeded(network, 7))
+    (entry,) = json.loads(engine("export", "run:3", "--format=torch", "--json").out)["exports"]
+    assert entry["weights"] == "trained, run/trained/0/weights.npz"
+    assert entry["checks"]["series"]["scale"] == "unit", "the run's own is standard"
+    state = torch.load(run / "exported" / "network_3.pt", weights_only=True)
+    dense = next(value for key, value in state.items() if key == "dense1.weight")
+    assert torch.equal(
+        dense, next(m.weight for m in lower_seeded(network, 7).modules() if type(m) is torch.nn.Linear)
+    )
+
+
+def test_a_network_of_no_run_is_compared_on_a_series_that_is_named(engine: Any, load: str) -> None:
+    text = '{"look_back":5,"layers":1,"l0.units":3}'
+    named = engine("export", text, "--space=rnn", f"--data={load}", "--out=a.pt").out
+    assert "6 rows" not in named
+    assert "undo on outputs: load * " in named
+    assert "on 4 windows of noise" in engine("export", text, "--space=rnn(features=2)", "--out=b.pt").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ["--format=tflite"],
+            "has recurrent layers, which are not written as .tflite; expected --format onnx or torch",
+        ),
+        (["--format=torch", "--data=sine"], "sine has 1 input columns and the networks of space 'rnn' 2; expected"),
+        (["--format=torch", "--data=digits"], "format torch needs no images; leave out --data"),
+        (["--format=torch", "--scale=unit"], "--scale is of a time series and --data is 'auto'; expected"),
+        (["--format=torch", "--data=csv:none.csv"], "none.csv"),
+    ],
+)
+def test_what_cannot_be_written_is_said_in_one_line(
+    arguments: list[str], complaint: str, engine: Any, run: Path
+) -> None:
+    assert complaint in engine("export", "run:3", *arguments).complaint
+    assert not (run / "exported").exists()
+
+
+# --- the series -------------------------------------------------------------------------------------
 
 
 def test_what_is_said_of_a_series_scales_its_rows_and_undoes_it(load: str, tmp_path: Path) -> None:
@@ -164,7 +248,7 @@ def test_what_is_said_of_a_series_scales_its_rows_and_undoes_it(load: str, tmp_p
     rows = np.loadtxt(tmp_path / "load.csv", delimiter=",", skiprows=1)
     scaled = (rows - [c["shift"] for c in told["inputs"]]) / [c["factor"] for c in told["inputs"]]
     series = load_series(load)
-    windows = series.windows(told["look_back"], "all")
+    windows = series.windows(6, "all")
     np.testing.assert_allclose(scaled[:6], windows.inputs[0], rtol=1e-6)
     (column,) = told["outputs"]
     assert windows.targets[0, 0] * column["factor"] + column["shift"] == pytest.approx(rows[6, 1], rel=1e-5)

@@ -226,13 +226,12 @@ class _Writer:
             "weight_hh": ours["weight_hh_l0"],
             "bias": np.concatenate([ours["bias_ih_l0"], ours["bias_hh_l0"]]),
         }
-        inputs = [
-            self._by_step[source],
-            *(self._constant(f"{name}.{what}", value[None]) for what, value in made.items()),
-        ]
+        weights = [self._constant(f"{name}.{what}", value[None]) for what, value in made.items()]
         reset = {"linear_before_reset": 1} if op.kind == "gru" else {}
-        cells = self._node(op.kind.upper(), inputs, f"{result}_of_cells", 0 if op.sequences else 1,
-                           hidden_size=op.units, **reset)  # fmt: skip
+        cells = self._node(
+            op.kind.upper(), [self._by_step[source], *weights], f"{result}_of_cells", 0 if op.sequences else 1,
+            hidden_size=op.units, **reset,
+        )  # fmt: skip
         if op.sequences:  # (steps, 1, windows, units)
             axis = self._constant("ways_of_every", [1])
             self._by_step[result] = self._node("Squeeze", [cells, axis], f"{result}_by_step")

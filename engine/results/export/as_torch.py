@@ -12,6 +12,7 @@ from engine.results.export.source import module_of
 from engine.results.export.subject import Subject
 from engine.results.export.weights import named_weights
 from spaces.errors import RunError
+from spaces.layers import Recurrent
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["make", "written"]
 
 _WIDTH = 88  # of the lines of the file's docstring
-_SECOND_BIAS = ("torch adds two biases in every LSTM and RNN, one of which is zero here",)
+_SECOND_BIAS = "torch adds two biases in every LSTM and RNN, one of which is zero here"
 
 
 def make(subject: Subject) -> Made:
@@ -84,7 +85,9 @@ def _use(subject: Subject) -> list[str]:
         one = subject.network.shapes[-1] == (1,)
         return [f"    classes = {'module(images)[:, 0] > 0' if one else 'module(images).argmax(1)'}"]
     lines = ["    forecasts = module(windows)", ""]
-    for line in [*in_words(subject), *_SECOND_BIAS]:
+    kinds = {op.kind for op in subject.network.ops if isinstance(op, Recurrent)}
+    notes = [_SECOND_BIAS] if kinds - {"gru"} else []
+    for line in [*in_words(subject), *notes]:
         whole = f"{line[0].upper()}{line[1:]}."
         lines += wrap(whole, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return lines

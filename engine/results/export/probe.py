@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.results.export.naming import reads_series
 from engine.results.export.subject import Subject
-from spaces.errors import UsageError
+from fitness.series import SeriesText
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ def probe(subject: Subject) -> Probe:
     """What to run a network on: the first windows of its series' test part, or noise where it has no series.
 
     Raises:
-        UsageError: The series has other columns than the network reads or gives, or is too short for it.
+        UsageError: The series is too short for the network.
         RunError: It cannot be read.
     """
     import torch
@@ -48,10 +48,9 @@ def probe(subject: Subject) -> Probe:
         noise = torch.randn(_IMAGES, *shape, generator=torch.Generator().manual_seed(0))
         return Probe(noise, f"{_IMAGES} {'windows' if reads_series(subject.network) else 'images'} of noise")
     series = subject.series.open()
-    _check(subject, series)
     part = "test" if len(series.rows("test")) > shape[0] else "all"
     windows = series.windows(shape[0], part).inputs[:_WINDOWS]
-    return Probe(torch.from_numpy(windows), f"{len(windows)} windows of {series.source}")
+    return Probe(torch.from_numpy(windows), f"{len(windows)} windows of {_called(series)}")
 
 
 def about_series(subject: Subject) -> dict[str, object]:
@@ -62,11 +61,10 @@ def about_series(subject: Subject) -> dict[str, object]:
     if subject.series is None:
         return {}
     series = subject.series.open()
-    _check(subject, series)
     return {
         "series": {
-            "source": series.source,
-            "look_back": subject.network.shapes[0][0],
+            "source": _called(series),
+            "digest": series.digest,
             "scale": series.scaling.kind,
             "inputs": _columns(series.names, series.input_scaling),
             "outputs": _columns(series.target_names, series.scaling),
@@ -83,7 +81,6 @@ def in_words(subject: Subject) -> list[str]:
         columns = f"{features} column{'' if features == 1 else 's'}"
         return [f"input: {look_back} rows of {columns}, oldest first, scaled as in training"]
     series = subject.series.open()
-    _check(subject, series)
     names = ", ".join(series.names) if features <= _LISTED else f"{features} columns"
     lines = [f"input: {look_back} rows of {names}, oldest first; output: the row that follows"]
     if series.scaling.kind == "none":
@@ -98,14 +95,9 @@ def in_words(subject: Subject) -> list[str]:
     return [*lines, f"scale inputs: {', '.join(into)}", f"undo on outputs: {', '.join(back)}"]
 
 
-def _check(subject: Subject, series: Series) -> None:
-    features, outputs = subject.network.shapes[0][1], subject.network.shapes[-1][0]
-    if (series.features, series.outputs) != (features, outputs):
-        raise UsageError(
-            f"{series.source} has {series.features} input and {series.outputs} target columns, the network "
-            f"{features} and {outputs}; expected the series that it was searched for, or its --column and "
-            "--target-column"
-        )
+def _called(series: Series) -> str:
+    """What it is called for people, who need no digest of it."""
+    return str(replace(SeriesText.parse(series.source), digest=""))
 
 
 def _columns(names: Sequence[str], scaling: Scaling) -> list[dict[str, object]]:

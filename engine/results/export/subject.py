@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.config import RunConfig
+from engine.reading import check_columns
 from engine.records import Record
 from engine.results.front import front_in
 from engine.results.pick import picked
 from engine.results.scores import parse_architecture
 from engine.run_folder import RunFolder
 from engine.setup import Setup
+from engine.training.candidate import described
 from engine.training.measured import MEASURED
 from engine.training.store import has_trainings, newest, trained_store, weights_of
 from spaces.errors import UsageError
@@ -108,8 +110,9 @@ def subjects(wanted: Wanted, config: RunConfig, given: Collection[str]) -> list[
 
     Args:
         wanted: Which.
-        config: Space and table of an architecture that is of no run.
-        given: Fields of `config` that the user set.
+        config: Space and table of an architecture that is of no run; its data, if that is a time series, are those
+            of every network that forecasts.
+        given: Fields of `config` that the user set, but for the data.
 
     Raises:
         UsageError: There is no such network, or an option has nothing to act upon.
@@ -128,7 +131,7 @@ def subjects(wanted: Wanted, config: RunConfig, given: Collection[str]) -> list[
     if given:
         flag = "--" + sorted(given)[0].replace("_", "-")
         raise UsageError(f"{flag} changes nothing about the networks of run {wanted.architecture}; leave it out")
-    return _of_run(wanted)
+    return _of_run(wanted, config.data)
 
 
 def _of_no_run(wanted: Wanted, config: RunConfig) -> Subject:
@@ -149,20 +152,28 @@ def _of_no_run(wanted: Wanted, config: RunConfig) -> Subject:
         {},
         Path("exported"),
         wanted.seed or 0,
+        series=None if config.data == "auto" else _series(setup, config.data),
     )
 
 
-def _of_run(wanted: Wanted) -> list[Subject]:
+def _of_run(wanted: Wanted, data: str) -> list[Subject]:
     folder = RunFolder.read(Path(wanted.architecture))
     setup = Setup(folder.config, own_scores=MEASURED)
     setup.refer(folder.reference)
     front = front_in(folder, setup, wanted.objectives)[1] if wanted.objectives else None
     records = picked(folder.records(), setup, wanted.picks, wanted.top, front)
     trained = _trainings(folder.path) if wanted.seed is None else {}
-    return [_of_record(record, folder, setup, trained.get(record.number), wanted.seed or 0) for record in records]
+    return [
+        _of_record(record, folder, setup, trained.get(record.number), wanted.seed or 0, data) for record in records
+    ]
 
 
-def _of_record(record: Record, folder: RunFolder, setup: Setup, training: Training | None, seed: int) -> Subject:
+def _of_record(
+    record: Record, folder: RunFolder, setup: Setup, training: Training | None, seed: int, data: str
+) -> Subject:
+    if data == "auto":
+        found = described(training.weights.parent) if training is not None else None
+        data = setup.data if found is None else str(found.plan.get("data"))
     return Subject(
         f"network_{record.number}",
         f"Network {record.number} of run {folder.path.resolve().name}, space {setup.space.name}",
@@ -173,7 +184,18 @@ def _of_record(record: Record, folder: RunFolder, setup: Setup, training: Traini
         folder.path / "exported",
         seed,
         None if training is None else training.weights,
+        _series(setup, data),
     )
+
+
+def _series(setup: Setup, data: str) -> SeriesSource | None:
+    """What the networks of a setup forecast; None if they read images."""
+    from fitness.series import SeriesSource
+
+    if setup.space.reads != "series":
+        return None
+    check_columns(data, setup.space)
+    return SeriesSource(data)
 
 
 def _trainings(run: Path) -> dict[int, Training]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.results.export import FORMATS, Format, Made
 from engine.results.export.subject import Subject
 from engine.results.tabular import aligned
+from fitness.series import is_series
 from spaces.errors import RunError, UsageError
 
 __all__ = ["Exported", "export", "format_exports", "format_for"]
@@ -55,7 +56,7 @@ def export(
         found: The networks.
         kind: One of `FORMATS`.
         out: Folder, made if it is not there, or, of one network, a file with one of the format's endings.
-        data: One of `fitness.data.SOURCES`, for a format that needs images.
+        data: One of `fitness.data.SOURCES`, for a format that needs images, or the series that all networks know.
         force: Whether files that are there are written anew.
 
     Raises:
@@ -63,7 +64,8 @@ def export(
         RunError: Something cannot be made, or a file cannot be written.
     """
     chosen = FORMATS[kind]
-    if data is not None and not chosen.images:
+    of_series = data is not None and is_series(data) and all(subject.series for subject in found)
+    if data is not None and not (chosen.images or of_series):
         needing = " or ".join(name for name, each in FORMATS.items() if each.images)
         raise UsageError(f"format {kind} needs no images; leave out --data, which is for {needing}")
     stems = _stems(found, chosen, out)
