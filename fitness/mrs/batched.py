@@ -261,7 +261,8 @@ def _plain(matrix: Tensor, read: Tensor, states: Tensor) -> None:
 def _fours(matrix: Tensor) -> Tensor:
     """The matrix with columns of zeros behind it, up to a multiple of 4.
 
-    MKL rounds a product by whether it is written to a multiple of 16 bytes, and a single column by whether it is alone.
+    MKL rounds a product by whether it is written to a multiple of 16 bytes, and a single column by whether it is
+    alone in its batch.
     """
     return functional.pad(matrix, (0, -matrix.shape[2] % 4))
 

@@ -85,7 +85,7 @@ class Sampling:
         return _moments(network, self)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # the three scores of a network are asked for one after the other
 def _moments(network: Network, sampling: Sampling) -> tuple[float, float]:
     source = sampling.source()
     stack = stack_of(network)
