@@ -127,3 +127,20 @@ def test_the_dashboard_answers_and_ends_when_interrupted(spawn: Any, board: Path
     assert process.returncode == 0
     with socket.socket() as free:
         assert free.connect_ex(("127.0.0.1", int(found[2]))) != 0
+
+
+def test_layers_that_only_some_networks_have_are_parameters_of_their_trials(
+    engine: Any, tmp_path: Path, records_of: Any
+) -> None:
+    flags = ("--strategy=random", "--fitness=step_macs", "--budget=6", "--quiet", "--out=board")
+    assert engine("run", "--space=rnn(cell=any,max_units=5)", *flags).code == 0
+    assert engine("dashboard", "board", "--export=study.log").code == 0
+    study = study_in(tmp_path / "study.log")
+    records = records_of(tmp_path / "board")
+    assert {"l0.cell" in trial.params and "l2.cell" in trial.params for trial in study.trials} == {True, False}
+    for trial, record in zip(study.trials, records, strict=True):
+        assert trial.params == record["genotype"]
+        assert trial.distributions["l0.cell"] == optuna.distributions.CategoricalDistribution(
+            ("lstm", "gru", "rnn")
+        )
+        assert trial.distributions["l0.units"] == optuna.distributions.IntDistribution(1, 5)

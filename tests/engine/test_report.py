@@ -23,7 +23,7 @@ from engine.results.report.layout import lay_out
 from engine.results.report.markup import Markup, tag
 from engine.results.report.reproduce import command_of, toml_of
 from spaces import SPACES
-from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, ReLU
+from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Recurrent, ReLU, Sigmoid
 from spaces.network import Network, NetworkBuilder
 
 SPACE_PARTS = {"input_shape": (32, 32, 3), "num_classes": 10}
@@ -132,6 +132,30 @@ def test_a_run_without_a_feasible_network_has_a_page_too(engine: Any, tmp_path: 
     assert "bound flash_bytes<=1 (" in shown
 
 
+def test_the_page_of_a_run_that_forecasts_speaks_of_its_series(engine: Any, tmp_path: Path) -> None:
+    flags = ("--strategy=random", "--budget=6", "--quiet", "--out=run", "--data=sine(split=0.7)")
+    objectives = ("--objective=params:min", "--objective=step_macs:max")
+    assert engine("run", "--space=rnn(max_units=9,cell=gru)", *flags, *objectives).code == 0
+    line = json.loads((tmp_path / "run" / "records.jsonl").read_text().splitlines()[0])
+    member = json.loads(engine("front", "run", "--json").out)["front"][0]["number"]
+    errors = {"test_mae": 0.125, "persistence_mae": 0.375}
+    trained = line | {"number": 0, "parent": member, "scores": line["scores"] | errors}
+    (tmp_path / "run" / "trained.jsonl").write_text(json.dumps(trained, separators=(",", ":")) + "\n")
+    assert engine("report", "run").code == 0
+    text = (tmp_path / "run" / "report.html").read_text()
+    shown = "".join(Page(text).text)
+    assert "rnn(max_units=9,cell=gru,features=1,outputs=1), 1 column in, 1 column foretold" in shown
+    assert "seriessine(split=0.7)strategy" in shown
+    assert "Errors are of networks that were trained" in shown
+    row = re.search(rf'<tr data-n="{member}">.*?</tr>', text)
+    assert row is not None
+    assert "<td>0.375</td><td>0.125</td>" in row[0]
+    legend = re.search(r'<p class="legend">.*?</p>', text)
+    assert legend is not None
+    assert "".join(Page(legend[0]).text).split() == ["dense", "recurrent"], "what no drawing shows is not explained"
+    assert not re.search(r"images|classes|[Aa]ccurac|pixel", text.partition("<body>")[2]), "there are none"
+
+
 def test_names_cannot_become_markup() -> None:
     evil = "<script>alert('&')</script>"
     made = tag("p", evil, tag("b", "x"), data_n=evil)
@@ -151,6 +175,7 @@ def test_names_cannot_become_markup() -> None:
         ),
         RunConfig(space="nats-tss(channels=3,cells=1)", population=50, simulated_seconds=120.5, rank="naswot"),
         RunConfig(space="munas", table=("/m.csv",), within_table=True, fitness="table:accuracy"),
+        RunConfig(space="rnn(cell=gru,features=2,outputs=1)", data='csv(column="T (°C)"+load,split=0.7):/a b.csv'),
     ],
 )
 def test_what_makes_a_run_again_is_read_back_as_its_config(config: RunConfig, tmp_path: Path) -> None:
@@ -226,6 +251,16 @@ def test_a_drawing_names_every_operation_and_shape() -> None:
     expected = {"Input", "3×8×8", "Conv 3×3 /2, 4", "4×4×4", "Depthwise 3×3", "BatchNorm", "ReLU", "Add", "Flatten",
                 "64", "Dense 10", "10", "a <small> one"}  # fmt: skip
     assert expected <= set(page.text)
+
+
+def test_a_drawing_of_recurrent_layers_says_which_hand_on_every_step() -> None:
+    net = NetworkBuilder((7, 3))
+    x = net.add(Recurrent("gru", 4, True), net.input)
+    network = net.build(net.add(Sigmoid(), net.add(Dense(2), net.add(Recurrent("lstm", 5), x))))
+    page = Page(draw_network(network, "a forecast"))
+    assert [name for name, _ in page.elements].count("rect") == 4, "the sigmoid shares the box of the dense layer"
+    shown = [text for text in page.text if "(" not in text]
+    assert shown[1:] == "Input|7×3|GRU 4, every step|7×4|LSTM 5|5|Dense 2|Sigmoid|2".split("|")
 
 
 def test_a_network_too_large_for_a_drawing_is_named_so() -> None:

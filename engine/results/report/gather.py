@@ -15,7 +15,7 @@ from engine.results.hypervolume import Coverage, coverage
 from engine.results.pick import knee, spread
 from engine.run_folder import RunFolder
 from engine.setup import Setup
-from engine.training.measured import ACCURACIES, MEASURED
+from engine.training.measured import KINDS, MEASURED, Kind
 from engine.training.store import has_trainings, newest, trained_store
 
 __all__ = ["Counts", "Gathered", "gather"]
@@ -65,7 +65,7 @@ class Gathered:
         best: For every objective, the numbers of the records that were best so far, and their values; empty for a
             front of trained networks.
         covered: The hypervolume as it grew, if there are two objectives or a few more.
-        measured: Accuracies of trained candidates, in percent, by number and name.
+        measured: What trainings measured of candidates, by number and name.
         names: Recorded scores.
     """
 
@@ -118,7 +118,7 @@ def gather(path: Path, texts: Iterable[str]) -> Gathered:
         _count(searched),
         best,
         coverage(store, Objectives(front.objectives, setup.bounds)) if best else None,
-        _measured(path),
+        _measured(path, KINDS[setup.space.reads]),
         recorded_names(setup),
     )
 
@@ -181,11 +181,11 @@ def _merit(objective: Objective, record: Record) -> float:
     return objective.merit(record.scores)
 
 
-def _measured(path: Path) -> dict[int, dict[str, float]]:
-    """Accuracies of the trainings in a run folder by their candidates' numbers."""
+def _measured(path: Path, kind: Kind) -> dict[int, dict[str, float]]:
+    """Accuracies or errors of the trainings in a run folder by their candidates' numbers."""
     if not has_trainings(path):
         return {}
     return {
-        number: {name: record.scores[name] for name in ACCURACIES if name in record.scores}
+        number: {name: record.scores[name] for name in (*kind.columns, kind.baseline) if name in record.scores}
         for number, record in newest(trained_store(path)).items()
     }

@@ -8,6 +8,7 @@ from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 
+from engine.reading import of_series
 from engine.results.output import write_text
 from engine.results.pick import knee
 from engine.results.report.diagram import draw_network, legend
@@ -20,6 +21,11 @@ from fitness.scores import Score
 
 __all__ = ["write_report"]
 
+_MEASURED = {
+    "images": "Accuracies are in percent, of networks that were trained.",
+    "series": "Errors are of networks that were trained, on scaled values unless their name says otherwise, "
+    "test_mape in percent; persistence_mae is that of the forecast that nothing changes.",
+}
 _SHORT = 80  # letters of an architecture's notation that a table has room for
 
 
@@ -104,7 +110,7 @@ def _searched(found: Gathered) -> list[Markup]:
         )
     pursued = setup.objectives.objectives
     entries = [
-        ("space", f"{config.space}, images {config.input_shape}, {config.classes} classes"),
+        *_problem(found),
         ("strategy", f"{config.strategy}, {config.open} asks open"),
         ("pursued", ", ".join(f"{item.text}:{item.direction}" for item in pursued)),
         *(("penalty", str(penalty)) for item in pursued for penalty in item.expression.penalties),
@@ -123,6 +129,16 @@ def _searched(found: Gathered) -> list[Markup]:
         reasons = "; ".join(f"{reason} ({number:,})" for reason, number in found.counts.reasons)
         parts.append(tag("p", f"Not feasible, the commonest reasons: {reasons}", class_="note"))
     return parts
+
+
+def _problem(found: Gathered) -> list[tuple[str, str]]:
+    """Which networks were searched, and for what."""
+    config, space = found.folder.config, found.setup.space
+    if space.reads == "images":
+        return [("space", f"{config.space}, images {config.input_shape}, {config.classes} classes")]
+    columns = f"{counted(space.channels_first[0], 'column')} in, {counted(space.num_classes, 'column')} foretold"
+    drawn = f"; weights of seed {config.score_seed}" if any(map(of_series, found.setup.computed)) else ""
+    return [("space", f"{config.space}, {columns}"), ("series", f"{found.setup.data}{drawn}")]
 
 
 def _fronts(found: Gathered, bend: int | None) -> list[Markup]:
@@ -199,7 +215,7 @@ def _members(found: Gathered) -> list[Markup]:
         said = f"{len(found.shown)} of {len(found.front.records):,}, spread evenly; all: {_front_command(found)}"
         parts.append(tag("p", said, class_="note"))
     if measured:
-        parts.append(tag("p", "Accuracies are in percent, of networks that were trained.", class_="note"))
+        parts.append(tag("p", _MEASURED[found.setup.space.reads], class_="note"))
     return [*parts, table(titles, rows, [record.number for record in found.shown])]
 
 

@@ -7,11 +7,13 @@ import shlex
 from dataclasses import fields
 
 from engine.config import RunConfig
+from fitness.series import is_series
 
 __all__ = ["command_of", "toml_of"]
 
 _FLAGS = {"objectives": "objective", "bounds": "bound"}
 _ABSENT = ("out",)  # a run is not made twice into one folder
+_OF_IMAGES = ("input_shape", "classes")  # which say nothing of a time series
 
 
 def toml_of(config: RunConfig) -> str:
@@ -38,7 +40,8 @@ def command_of(config: RunConfig) -> str:
 
 
 def _given(config: RunConfig) -> dict[str, object]:
-    values = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in _ABSENT}
+    absent = (*_ABSENT, *_OF_IMAGES) if is_series(config.data) else _ABSENT
+    values = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in absent}
     return {name: value for name, value in values.items() if value is not None}
 
 
