@@ -98,7 +98,8 @@ class RnnSpace(Space):
         self.layers = _between("layers", min_layers, max_layers, bounds.layers, MOST_LAYERS)
         self.units = _between("units", min_units, max_units, bounds.units, MOST_UNITS)
         self.look_back = _between("look_back", min_look_back, max_look_back, bounds.look_back, MOST_STEPS)
-        self.features, self.outputs = features or bounds.features, outputs or bounds.outputs
+        self.features = bounds.features if features == 0 else features
+        self.outputs = bounds.outputs if outputs == 0 else outputs
         super().__init__((self.features,), self.outputs)
 
     def _check_ends(self, input_shape: tuple[int, ...], num_classes: int) -> None:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import numpy
 import pytest
@@ -126,36 +127,49 @@ def test_a_thousand_random_builds_are_valid(make_space: MakeSpace) -> None:
     space, fresh = make_space(), make_space()
     for number, genotype in enumerate(_genotypes(space, 1000, seed=1)):
         network = fresh.decode(genotype)
-        assert network.shapes[0] == space.channels_first
+        assert (
+            network.shapes[0][-len(space.channels_first) :] == space.channels_first
+        )  # behind the steps of a series
         assert network.shapes[-1] == (space.num_classes,)
         for node in network.nodes[1:] if number % 5 == 0 else ():
             assert node.shape == node.op.out_shape(*[network.shapes[source] for source in node.inputs])
             assert all(type(size) is int and size >= 1 for size in node.shape)
 
 
-@pytest.mark.parametrize(
-    ("image", "classes"),
-    [((32, 32, 1), 2), ((28, 28, 1), 10), ((16, 16, 3), 120), ((48, 64, 3), 5), ((96, 96, 3), 100)],
-)
-def test_other_images_and_classes(make_space: MakeSpace, image: tuple[int, int, int], classes: int) -> None:
-    space, fresh, rng = make_space(image, classes), make_space(image, classes), Random(2)
-    height, width, channels = image
-    for genotype in _genotypes(space, 30):
-        network = fresh.decode(space.mutate(genotype, rng))
-        assert network.shapes[0] == (channels, height, width)
-        assert network.shapes[-1] == (classes,)
+ENDS: dict[str, list[tuple[Any, int]]] = {
+    "images": [((32, 32, 1), 2), ((28, 28, 1), 10), ((16, 16, 3), 120), ((48, 64, 3), 5), ((96, 96, 3), 100)],
+    "series": [(1, 1), (2, 1), (30, 28), (1, 5)],
+}
+WRONG_ENDS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
+    "images": [
+        *(
+            ("input shape", (shape,))
+            for shape in [(0, 32, 3), (32, -1, 3), (32, 32, 0), (32, 32), (32.0, 32, 3), (True, 1, 1)]
+        ),
+        *(("classes", ((32, 32, 3), classes)) for classes in [1, 0, -3, 2.0, True]),
+    ],
+    "series": [
+        *(("features", (features,)) for features in [-1, 2.0, True, (32, 32, 3)]),
+        *(("outputs", (1, outputs)) for outputs in [-3, 2.0, True]),
+    ],
+}
 
 
-@pytest.mark.parametrize("image", [(0, 32, 3), (32, -1, 3), (32, 32, 0), (32, 32), (32.0, 32, 3), (True, 1, 1)])
-def test_impossible_images_are_refused(make_space: MakeSpace, image: tuple[int, int, int]) -> None:
-    with pytest.raises(UsageError, match="input shape"):
-        make_space(image)
+def test_other_inputs_and_outputs(make_space: MakeSpace) -> None:
+    for given, outputs in ENDS[make_space().reads]:
+        space, fresh, rng = make_space(given, outputs), make_space(given, outputs), Random(2)
+        *sides, channels = given if isinstance(given, tuple) else (given,)
+        assert space.channels_first == (channels, *sides)
+        for genotype in _genotypes(space, 30):
+            network = fresh.decode(space.mutate(genotype, rng))
+            assert network.shapes[0][-len(space.channels_first) :] == space.channels_first
+            assert network.shapes[-1] == (outputs,)
 
 
-@pytest.mark.parametrize("classes", [1, 0, -3, 2.0, True])
-def test_impossible_class_counts_are_refused(make_space: MakeSpace, classes: int) -> None:
-    with pytest.raises(UsageError, match="classes"):
-        make_space((32, 32, 3), classes)
+def test_impossible_inputs_and_outputs_are_refused(make_space: MakeSpace) -> None:
+    for what, ends in WRONG_ENDS[make_space().reads]:
+        with pytest.raises(UsageError, match=what):
+            make_space(*ends)
 
 
 # --- choices and their domains ----------------------------------------------------------------------
@@ -165,8 +179,8 @@ def test_the_domain_of_a_choice_depends_on_its_name_only(make_space: MakeSpace) 
     domains: dict[str, tuple[Value, ...]] = {}
     laws: dict[str, list[Value]] = {}
     grid = [i / 97 for i in range(97)]
-    for image, classes in (((32, 32, 3), 10), ((28, 28, 1), 2)):
-        space, rng = make_space(image, classes), Random(3)
+    for ends in ENDS[make_space().reads][:2]:
+        space, rng = make_space(*ends), Random(3)
 
         def choose(name: str, domain: Domain, rng: Random = rng) -> Value:
             assert domains.setdefault(name, domain.values()) == domain.values()

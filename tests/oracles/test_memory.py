@@ -12,7 +12,7 @@ from fitness import figures
 from fitness.deploy import Tensor, arena_tensors, greedy_arena_bytes, live_bytes
 from spaces.layers import Add, BatchNorm, Concat, Conv, Dense, Flatten, Input, Pool, ReLU, Shift, Slice
 from spaces.network import Network, NetworkBuilder
-from tests.small import each_build
+from tests.small import IMAGE_SPACES, each_build
 
 Networks = Callable[..., list[Network]]
 
@@ -91,7 +91,7 @@ def test_planner_and_liveness_on_random_buffers(sizes: tuple[int, ...]) -> None:
     assert above, "some plans must be worse than the bound, or nothing was tried"
 
 
-@pytest.mark.parametrize("name", each_build())
+@pytest.mark.parametrize("name", each_build(IMAGE_SPACES))
 def test_planner_and_liveness_on_networks(networks: Networks, name: str) -> None:
     for network in networks(name, 200)[:100]:
         buffers = arena_tensors(network)
@@ -99,7 +99,7 @@ def test_planner_and_liveness_on_networks(networks: Networks, name: str) -> None
         assert figures.peak_live_bytes(network) == _most_alive(buffers)
 
 
-@pytest.mark.parametrize("name", each_build())
+@pytest.mark.parametrize("name", each_build(IMAGE_SPACES))
 def test_arena_is_at_least_the_liveness_bound_and_that_at_least_the_best_order(
     networks: Networks, name: str
 ) -> None:
@@ -210,7 +210,7 @@ def _peak(kernels: list[_Kernel]) -> int:
     )
 
 
-@pytest.mark.parametrize("name", each_build())
+@pytest.mark.parametrize("name", each_build(IMAGE_SPACES))
 def test_live_bytes_follow_from_the_deployed_operations(networks: Networks, name: str) -> None:
     for network in networks(name, 200)[:100]:
         kernels = _deployed(network)

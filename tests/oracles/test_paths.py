@@ -10,7 +10,7 @@ import pytest
 
 from fitness import figures
 from spaces import SPACES
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, ReLU, Zero
+from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Pool, Recurrent, ReLU, Zero
 from spaces.network import Network, NetworkBuilder
 
 Networks = Callable[..., list[Network]]
@@ -112,7 +112,21 @@ def _counts(network: Network, nodes: set[int]) -> dict[str, float]:
             total["aleph"] += 1 + op.bias
             total["macs"] += weights * math.prod(shape[1:])
             total["log_capacity"] += math.log(weights)
+        elif isinstance(op, Recurrent):
+            steps, features = network.shapes[inputs[0]]
+            weights, biases = RECURRENT[op.kind](op.units, features)
+            total["params"] += weights + biases
+            total["aleph"] += 4 if op.kind == "gru" else 3
+            total["macs"] += weights * steps
+            total["log_capacity"] += math.log(weights)
     return total
+
+
+RECURRENT: dict[str, Callable[[int, int], tuple[int, int]]] = {  # weights and biases of u units and d features
+    "lstm": lambda u, d: (4 * u * d + 4 * u * u, 4 * u),
+    "gru": lambda u, d: (3 * u * d + 3 * u * u, 6 * u),
+    "rnn": lambda u, d: (u * d + u * u, u),
+}
 
 
 def test_depth_is_the_longest_path_in_layers_with_weights(graphs: list[Network]) -> None:
