@@ -124,6 +124,11 @@ class EmProx(TokenPredictor):
         return mean, std
 
     @property
+    def memory_rows(self) -> int:
+        """Embeddings that queries are compared with."""
+        return len(self._embeddings)
+
+    @property
     def _stale(self) -> bool:
         return self._mode == "reference"
 

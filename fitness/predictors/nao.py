@@ -1,8 +1,8 @@
 """NAO's performance predictor. Luo, Tian, Qin, Chen, Liu: Neural Architecture Optimization, NeurIPS 2018.
 
 arXiv:1808.07233, section 3.2: an MLP on the mean of the encoder's outputs, trained together with the auto-encoder
-(section 3.3). Encoder, decoder, the residual MLP and 50 epochs are those of NASLib's `nao`, which EmProx was compared
-with. The paper's own controller (1-layer LSTM of 96, MLP 3 x 200, 1,000 epochs) is near
+(section 3.3). Encoder, decoder, the residual MLP and 50 epochs are those of NASLib's `nao`, which EmProx was
+compared with. The paper's own controller (1-layer LSTM of 96, MLP 3 x 200, 1,000 epochs) is near
 `nao(hidden=96,layers=3,width=200,epochs=1000)`. Its other half, moving an embedding uphill and decoding it, is not
 here: a predictor judges only.
 """
