@@ -187,24 +187,28 @@ def test_a_network_of_a_run_is_compared_on_the_windows_of_its_series(
     assert not {"input_shape", "classes"} & set(told), "which are of images"
 
 
-def test_trained_weights_come_with_the_series_they_were_trained_on(engine: Any, run: Path, load: str) -> None:
+def trained(run: Path, series: str) -> Any:
+    """What a training of network 3 on a series leaves behind; returns the module."""
     line = json.loads((run / "records.jsonl").read_text().splitlines()[3])
     (run / "trained.jsonl").write_text(json.dumps(line | {"number": 0, "parent": 3}) + "\n")
-    (run / "trained" / "0").mkdir(parents=True)
-    other = load.replace("standard", "unit")
-    (run / "trained" / "0" / "recipe.json").write_text(json.dumps({"plan": {"data": other}, "recipe": {}}))
+    folder = run / "trained" / "0"
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text(json.dumps({"plan": {"data": series}, "recipe": {}}))
     space = SPACES.create("rnn", {"cell": "any"}, {"features": 2, "outputs": 1})
     assert isinstance(space, Space)
-    network = space.decode(Genotype(line["genotype"]))
-    save_weights(run / "trained" / "0" / "weights.npz", lower_seeded(network, 7))
+    module = lower_seeded(space.decode(Genotype(line["genotype"])), 7)
+    save_weights(folder / "weights.npz", module)
+    return module
+
+
+def test_trained_weights_come_with_the_series_they_were_trained_on(engine: Any, run: Path, load: str) -> None:
+    module = trained(run, load.replace("standard", "unit"))
     (entry,) = json.loads(engine("export", "run:3", "--format=torch", "--json").out)["exports"]
     assert entry["weights"] == "trained, run/trained/0/weights.npz"
     assert entry["checks"]["series"]["scale"] == "unit", "the run's own is standard"
     state = torch.load(run / "exported" / "network_3.pt", weights_only=True)
-    dense = next(value for key, value in state.items() if key == "dense1.weight")
-    assert torch.equal(
-        dense, next(m.weight for m in lower_seeded(network, 7).modules() if type(m) is torch.nn.Linear)
-    )
+    (dense,) = [layer for layer in module.layers if isinstance(layer, torch.nn.Linear)]
+    assert torch.equal(state["dense1.weight"], dense.weight)
 
 
 def test_a_network_of_no_run_is_compared_on_a_series_that_is_named(engine: Any, load: str) -> None:
@@ -233,6 +237,17 @@ def test_what_cannot_be_written_is_said_in_one_line(
 ) -> None:
     assert complaint in engine("export", "run:3", *arguments).complaint
     assert not (run / "exported").exists()
+
+
+def test_trained_weights_are_not_told_of_another_scaling(engine: Any, run: Path, load: str, tmp_path: Path) -> None:
+    trained(run, load)
+    (tmp_path / "load.csv").rename(tmp_path / "moved.csv")
+    assert "load.csv" in engine("export", "run:3", "--format=torch").complaint
+    moved = load.replace("load.csv", "moved.csv")
+    assert "weights trained" in engine("export", "run:3", "--format=torch", f"--data={moved}").out
+    other = ("export", "run:3", "--format=torch", "--force", f"--data={moved.replace('standard', 'unit')}")
+    assert "is not what network 3 was trained on, csv(" in engine(*other).complaint
+    assert "weights untrained, seed 0" in engine(*other, "--seed=0").out
 
 
 # --- the series -------------------------------------------------------------------------------------

@@ -171,9 +171,6 @@ def _of_run(wanted: Wanted, data: str) -> list[Subject]:
 def _of_record(
     record: Record, folder: RunFolder, setup: Setup, training: Training | None, seed: int, data: str
 ) -> Subject:
-    if data == "auto":
-        found = described(training.weights.parent) if training is not None else None
-        data = setup.data if found is None else str(found.plan.get("data"))
     return Subject(
         f"network_{record.number}",
         f"Network {record.number} of run {folder.path.resolve().name}, space {setup.space.name}",
@@ -184,8 +181,30 @@ def _of_record(
         folder.path / "exported",
         seed,
         None if training is None else training.weights,
-        _series(setup, data),
+        None if setup.space.reads == "images" else _recorded_series(record, setup, training, data),
     )
+
+
+def _recorded_series(record: Record, setup: Setup, training: Training | None, data: str) -> SeriesSource | None:
+    """The series that is named, or that the weights were trained on, or that of the run."""
+    found = described(training.weights.parent) if training is not None else None
+    own = setup.data if found is None else str(found.plan.get("data"))
+    if data != "auto" and found is not None and not _same(data, own):
+        raise UsageError(
+            f"{data} is not what network {record.number} was trained on, {own}; expected the same rows, columns, "
+            "split and scale, or --seed 0 for weights that are not trained"
+        )
+    return _series(setup, own if data == "auto" else data)
+
+
+def _same(series: str, own: str) -> bool:
+    """Whether a series is another one, wherever its file lies."""
+    from fitness.series import SeriesText, load_series
+
+    given, known = SeriesText.parse(series), SeriesText.parse(own)
+    if replace(given, path="", digest="") != replace(known, path="", digest=""):
+        return False
+    return known.digest in ("", load_series(series).digest)
 
 
 def _series(setup: Setup, data: str) -> SeriesSource | None:
