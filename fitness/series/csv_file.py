@@ -59,7 +59,7 @@ def _lines(path: str) -> list[Line]:
     """The rows that are not blank."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first = next((line for line in file if line.strip()), "")
             file.seek(0)
             reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
             return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
