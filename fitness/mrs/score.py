@@ -60,8 +60,8 @@ class Sampling:
             raise UsageError(f"mrs: samples is {self.samples}; expected 2 or more, of which to take the spread")
         if self.law not in LAWS:
             raise UnknownName("law of mrs", self.law, LAWS)
-        if not (isfinite(self.scale) and self.scale > 0):
-            raise UsageError(f"mrs: scale is {self.scale}; expected a number above 0")
+        if not 0 < self.scale <= 1e30:
+            raise UsageError(f"mrs: scale is {self.scale}; expected a number above 0 and at most 1e30")
         if self.split not in PARTS:
             raise UnknownName("part of a series", self.split, PARTS)
 
@@ -80,7 +80,7 @@ class Sampling:
 
         Raises:
             UsageError: There is no series, or it does not fit the network.
-            ScoreFailed: An error is not finite, or all are the same.
+            ScoreFailed: An error is not finite, all are the same, or there is not enough memory for one.
         """
         return _moments(network, self)
 
@@ -114,6 +114,8 @@ def _seed_of(network: Network, seed: int) -> int:
 def _errors(
     network: Network, seen: Distinct, sampling: Sampling, seed: int, *, keep: bool, device: str, threads: int
 ) -> NDArray[np.float64]:
+    from torch import OutOfMemoryError
+
     from fitness.mrs.batched import errors
     from fitness.probing.source import usable_device
 
@@ -125,10 +127,21 @@ def _errors(
         )
     law = cast(Law, sampling.law)
     draws = Draws(seed, law, keep=keep)
-    where = usable_device(device)
-    return errors(
-        stack, seen, draws, sampling.samples, law=law, scale=sampling.scale, device=where, threads=threads
-    )
+    try:
+        return errors(
+            stack,
+            seen,
+            draws,
+            sampling.samples,
+            law=law,
+            scale=sampling.scale,
+            device=usable_device(device),
+            threads=threads,
+        )
+    except (MemoryError, OutOfMemoryError) as error:
+        raise ScoreFailed(
+            f"{error}; a smaller network, or a shorter part of the series (split=), needs less"
+        ) from error
 
 
 def mrs_errors(
@@ -160,6 +173,7 @@ def mrs_errors(
 
     Raises:
         UsageError: The network is of another form or does not fit the windows.
+        ScoreFailed: There is not enough memory for one sample of its weights.
     """
     inputs, targets = (np.ascontiguousarray(array, np.float32) for array in (windows.inputs, windows.targets))
     if inputs.ndim != 3 or inputs.shape[1] != stack_of(network).look_back:

@@ -64,7 +64,7 @@ class Layer:
 
     def limits(self, law: Law, scale: float) -> NDArray[np.float64]:
         """(rows, 1): what standard draws of a law are multiplied with."""
-        limits = np.full((self.rows, 1), scale)
+        limits = np.full((self.rows, 1), float(scale))
         if law == "glorot":
             inner = self.rows - self.biases
             limits[: self.features] *= sqrt(6 / (self.features + self.columns))
