@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.reading import check_columns
+from engine.reading import check_columns, check_look_back
 from engine.training.forecast_plan import ForecastPlan
 from engine.training.task import DIGITS, Material
 from fitness.probing.source import usable_device
@@ -94,7 +94,8 @@ def load(plan: ForecastPlan, space: Space) -> SeriesMaterial:
 
 def check(plan: ForecastPlan, space: Space) -> None:
     """See `Plan.check`."""
-    load(plan, space)
+    check_columns(plan.data, space)
+    check_look_back(plan.data, space)
     if plan.device != "auto":
         usable_device(plan.device)
 

@@ -3,8 +3,8 @@
 Camero, Toutouh, Alba: "Random error sampling-based recurrent neural network architecture optimization",
 arXiv:1909.02425; the recipe is that of their program dlopt, `nn.TrainGradientBased`.
 
-Differs from it: weights are drawn by torch and not by Keras, so numbers agree in distribution only; no test row is
-looked at before the best epoch is chosen.
+Differs from it: weights are drawn by torch and not by Keras, so numbers agree in distribution only; shares and
+logarithms of errors are of the data as they are and not as they are scaled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from spaces.layers import Recurrent
 from spaces.network import Network
 
 if TYPE_CHECKING:
-    from fitness.series import Series
+    from fitness.series import Scaling, Series
 
 __all__ = ["Errors", "Forecasting", "errors", "forecasts"]
 
@@ -52,7 +52,7 @@ class Forecasting(EpochLoop):
         best: State of the module after the epoch of lowest validation error.
 
     Raises:
-        UsageError: The networks' look-back, features or outputs do not suit the series.
+        UsageError: A part of the series is too short for the network's look-back.
     """
 
     sign: ClassVar[int] = -1
@@ -86,7 +86,7 @@ class Forecasting(EpochLoop):
 
     def _batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The windows of an epoch, in the order of time or shuffled; the masks of dropout start anew."""
-        self._masks.manual_seed(self._seed_of(number))
+        self._masks.manual_seed(self._seed_of(number + 1))  # not what seed 0 draws weights from
         inputs, targets = self._inputs, self._targets
         if self.recipe.shuffle:
             order = torch.randperm(len(inputs), generator=self._masks, device=self.device)
@@ -114,13 +114,15 @@ class Forecasting(EpochLoop):
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """How far forecasts are off, over all windows and outputs, in the units of the targets.
+    """How far forecasts are off, over all windows and outputs.
 
     Attributes:
-        mae: Mean absolute error.
-        mse: Mean squared error.
-        msle: Mean squared difference of ln(1 + y); None where a forecast or a target is -1 or less.
-        mape: Mean absolute error as a share of the target, in percent; None where a target is zero, or next to it.
+        mae: Mean absolute error, scaled as the series is.
+        mse: Mean squared error, scaled as the series is.
+        msle: Mean squared difference of ln(1 + y), y in the units of the data; None where a forecast or a target is
+            -1 or less.
+        mape: Mean absolute error as a share of the target, in percent, in the units of the data: scaled, a target
+            may be zero that is none; None where a target is zero, or next to it.
     """
 
     mae: float
@@ -129,22 +131,25 @@ class Errors:
     mape: float | None
 
     @classmethod
-    def between(cls, found: NDArray[np.floating], wanted: NDArray[np.floating]) -> Errors:
-        """Those of forecasts (n, O) for targets (n, O)."""
+    def between(cls, found: NDArray[np.floating], wanted: NDArray[np.floating], scaling: Scaling) -> Errors:
+        """Those of forecasts (n, O) for targets (n, O), both scaled."""
         found, wanted = found.astype(np.float64), wanted.astype(np.float64)
-        off, sizes = np.abs(found - wanted), np.abs(wanted)
+        off = found - wanted
+        mae, mse = float(np.abs(off).mean()), float(np.square(off).mean())
+        found, wanted = scaling.undo(found), scaling.undo(wanted)
+        sizes = np.abs(wanted)
         msle = mape = None
         if min(found.min(), wanted.min()) > -1:
             msle = float(np.square(np.log1p(found) - np.log1p(wanted)).mean())
         if sizes.min() > _NEAR_ZERO * sizes.max():
-            mape = float(100 * (off / sizes).mean())
-        return cls(float(off.mean()), float(np.square(off).mean()), msle, mape)
+            mape = float(100 * (np.abs(found - wanted) / sizes).mean())
+        return cls(mae, mse, msle, mape)
 
 
 def errors(module: LoweredNetwork, series: Series, part: str, device: str = "cpu") -> Errors:
     """How far the forecasts of a module are off on all windows of a part of a series; see `Series.windows`."""
     inputs, targets = _windows(module.network, series, part, device)
-    return Errors.between(forecasts(module, inputs), targets.cpu().numpy())
+    return Errors.between(forecasts(module, inputs), targets.cpu().numpy(), series.scaling)
 
 
 @torch.no_grad()
