@@ -218,12 +218,17 @@ def runtime_ops(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
             ops.append(RuntimeOp("PAD", index, sources, around, volume(around)))
             sources, code = (len(ops) - 1,), "STRIDED_SLICE"
         elif kind is Recurrent:
-            raise ScoreFailed(f"{op.token} is part of no .tflite file here; see flash_bytes and peak_ram_bytes")
+            raise without_file(op)
         else:
             code = _CODES[kind]
         ops.append(RuntimeOp(code, index, sources, shape, elements, same))
         place.append(len(ops) - 1)
     return tuple(ops)
+
+
+def without_file(op: Op) -> ScoreFailed:
+    """Why there are no figures of a file with such an operation."""
+    return ScoreFailed(f"{op.token} has no place in a .tflite file here; use flash_bytes and peak_ram_bytes")
 
 
 @lru_cache(maxsize=8)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fitness.deploy import Kernel, RuntimeOp, aligned, fused, runtime_ops
+from fitness.deploy import Kernel, RuntimeOp, aligned, fused, runtime_ops, without_file
 from fitness.figures import peak_ram_bytes
-from spaces.errors import ScoreFailed
 from spaces.layers import BatchNorm, Conv, Dense
 from spaces.network import Network
 
@@ -109,7 +108,7 @@ def _written(kernels: tuple[Kernel, ...]) -> tuple[RuntimeOp, ...]:
     ops = runtime_ops(kernels)
     for op in ops[1:]:
         if op.code not in _COSTS:
-            raise ScoreFailed(f"{kernels[op.kernel].op.token} is part of no .tflite file here; see peak_ram_bytes")
+            raise without_file(kernels[op.kernel].op)
     return ops
 
 

@@ -56,7 +56,8 @@ class Operation:
         elif name in ("channels", "groups", "units"):
             right, wanted = _is_whole(value, low), "a whole number of at least 1"
         elif words is not None:
-            right, wanted = value in words, " or ".join(map(str, words))
+            right = type(value) is type(words[0]) and value in words  # 1 is no True: it has another token
+            wanted = " or ".join(map(str, words))
         elif name == "shape":
             right = isinstance(value, tuple) and len(value) in (1, 2, 3) and all(_is_whole(n, low) for n in value)
             wanted = "(C, H, W), (L, F) or (F,) of whole numbers of at least 1"

@@ -48,7 +48,7 @@ ACTIVATIONS: dict[str, Op | None] = {"tanh": Tanh(), "sigmoid": Sigmoid(), "line
 
 
 class RnnSpace(Space):
-    """Stacked recurrent layers over the last steps of a series, then a dense layer of its activation.
+    """Stacked LSTM, GRU or plain recurrent layers over a window of a time series, then a dense layer.
 
     Args:
         features: Numbers per step of the series; 0 = the preset's.

@@ -26,7 +26,7 @@ from spaces.layers import (
 from spaces.mlp import MlpSpace
 from spaces.network import Network, NetworkBuilder
 from spaces.rnn import RnnSpace
-from spaces.space import Genotype
+from spaces.space import Genotype, Value
 from spaces.tabular import Sampled
 
 # acamero/dlopt @4f7cac9: features, outputs, layers, units, look-back, activation of the output.
@@ -59,7 +59,14 @@ def test_presets_are_the_published_problems(preset: str) -> None:
 
 def test_a_network_is_a_stack_of_layers_of_which_the_last_hands_on_one_step() -> None:
     space = RnnSpace(3, 2, cell="any", activation="sigmoid")
-    choices = {"look_back": 7, "layers": 2, "l0.units": 5, "l0.cell": "gru", "l1.units": 4, "l1.cell": "rnn"}
+    choices: dict[str, Value] = {
+        "look_back": 7,
+        "layers": 2,
+        "l0.units": 5,
+        "l0.cell": "gru",
+        "l1.units": 4,
+        "l1.cell": "rnn",
+    }
     network = space.decode(Genotype(choices))
     stack = (Input((7, 3)), Recurrent("gru", 5, True), Recurrent("rnn", 4), Dense(2), Sigmoid())
     assert network.ops == stack
@@ -118,11 +125,9 @@ def test_cells_change_too_and_move_with_their_layers() -> None:
     assert len(found) == 9
     wide = RnnSpace(cell="any", min_units=1, max_units=3)
     both = [(1, "lstm"), (2, "gru"), (3, "rnn")]
-    start = {"look_back": 2, "layers": 3} | {
-        f"l{i}.{field}": value
-        for i, pair in enumerate(both)
-        for field, value in zip(("units", "cell"), pair, strict=True)
-    }
+    start: dict[str, Value] = {"look_back": 2, "layers": 3}
+    for i, (units, cell) in enumerate(both):
+        start |= {f"l{i}.units": units, f"l{i}.cell": cell}
     shorter = [child for _ in range(60) if (child := wide.move(Genotype(start), rng))["layers"] == 2]
     assert shorter
     for child in shorter:
@@ -195,7 +200,7 @@ def test_layers_refuse_shapes_of_another_kind(shape: tuple[int, ...], op: Any, t
         builder.add(op, builder.input)
 
 
-@pytest.mark.parametrize("fields", [("LSTM", 3), ("lstm", 0), ("lstm", 2.0), ("gru", 3, "last")])
+@pytest.mark.parametrize("fields", [("LSTM", 3), ("lstm", 0), ("lstm", 2.0), ("gru", 3, "last"), ("gru", 3, 1)])
 def test_recurrent_layers_refuse_what_none_can_have(fields: tuple[Any, ...]) -> None:
     with pytest.raises(ShapeError, match=r"Recurrent: .* expected"):
         Recurrent(*fields)
