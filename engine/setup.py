@@ -134,7 +134,7 @@ class Setup:
             target=self._target,
             table=table,
             rank=rank,
-            data=pinned(self.data),
+            data=self.data,
             device=self.device,
         )
 
@@ -315,9 +315,10 @@ class Setup:
 
         Raises:
             UsageError: No such source, or the space does not read it.
+            RunError: The file of the series cannot be read.
         """
         reads = self.space.reads
-        return data_of(self.config, reads, self.computed if reads == "images" else ())
+        return pinned(data_of(self.config, reads, self.computed if reads == "images" else ()))
 
     def check_series(self) -> None:
         """Find out before a search that the time series, if one is read, is too short for some networks.

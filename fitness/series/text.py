@@ -111,7 +111,7 @@ class SeriesText:
             for option, (name, _) in _READ.items()
             if (value := getattr(self, name)) != getattr(plain, name)
         ]
-        options += [f"{option}={value!r}" for option, value in self.sine.items()]
+        options += [f"{option}={str(value).removesuffix('.0')}" for option, value in self.sine.items()]
         return self.name + (f"({','.join(options)})" if options else "") + (f":{self.path}" if self.path else "")
 
     @property
