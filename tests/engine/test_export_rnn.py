@@ -215,7 +215,7 @@ def test_a_network_of_no_run_is_compared_on_a_series_that_is_named(engine: Any, 
     text = '{"look_back":5,"layers":1,"l0.units":3}'
     named = engine("export", text, "--space=rnn", f"--data={load}", "--out=a.pt").out
     assert "6 rows" not in named
-    assert "undo on outputs: load * " in named
+    assert "undo on outputs: load = output[0] * " in named
     assert "on 4 windows of noise" in engine("export", text, "--space=rnn(features=2)", "--out=b.pt").out
 
 
@@ -268,10 +268,10 @@ def test_what_is_said_of_a_series_scales_its_rows_and_undoes_it(load: str, tmp_p
     (column,) = told["outputs"]
     assert windows.targets[0, 0] * column["factor"] + column["shift"] == pytest.approx(rows[6, 1], rel=1e-5)
     assert "on 6 windows of csv(" in made.said, "those of the test part"
-    assert f"undo on outputs: load * {column['factor']:.9g} + {column['shift']:.9g}" in made.said
+    assert f"undo on outputs: load = output[0] * {column['factor']:.9g} + {column['shift']:.9g}" in made.said
     documentation = ast.get_docstring(ast.parse(made.files[".py"].decode()))
     assert documentation is not None
-    assert "load = (load - " in " ".join(documentation.split())
+    assert "(load - " in " ".join(documentation.split())
 
 
 def test_json_and_onnx_tell_of_the_series(load: str) -> None:

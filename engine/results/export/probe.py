@@ -88,10 +88,13 @@ def in_words(subject: Subject) -> list[str]:
     if max(features, series.outputs) > _LISTED:
         return [
             *lines,
-            f"both are scaled ({series.scaling.kind}); --json says how each column is",
+            f"both are scaled ({series.scaling.kind}); `engine export --format json` lists how",
         ]
-    into = (f"{name} = ({name} {_plus(-a)}) / {b:.9g}" for name, a, b in _each(series.names, series.input_scaling))
-    back = (f"{name} * {b:.9g} {_plus(a)}" for name, a, b in _each(series.target_names, series.scaling))
+    into = (f"({name} {_plus(-a)}) / {b:.9g}" for name, a, b in _each(series.names, series.input_scaling))
+    back = (
+        f"{name} = output[{place}] * {b:.9g} {_plus(a)}"
+        for place, (name, a, b) in enumerate(_each(series.target_names, series.scaling))
+    )
     return [*lines, f"scale inputs: {', '.join(into)}", f"undo on outputs: {', '.join(back)}"]
 
 
