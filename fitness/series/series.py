@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +35,11 @@ class Scaling:
     shift: tuple[float, ...]
     factor: tuple[float, ...]
 
-    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def apply(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Values (..., columns) in the unit of the data, scaled."""
         return np.asarray((values - np.array(self.shift)) / np.array(self.factor))
 
-    def undo(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+    def undo(self, scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Scaled values (..., columns) in the unit of the data."""
         return np.asarray(scaled * np.array(self.factor) + np.array(self.shift))
 
