@@ -110,6 +110,7 @@ def train(candidate: Candidate, material: Material, spectator: Spectator) -> Non
     After every epoch all that going on needs is on the disk.
 
     Raises:
+        UsageError: The data do not suit the network.
         RunError: A file cannot be written or read.
     """
     from fitness.training.checkpoint import load_state, save_state
@@ -120,10 +121,10 @@ def train(candidate: Candidate, material: Material, spectator: Spectator) -> Non
         shutil.rmtree(folder)  # what was begun on other data cannot go on
     if (folder / _RESULT).exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / _RECIPE, _described(candidate, material))
     with _threads(plan.threads):
-        training = material.begin(candidate.network)
+        training = material.begin(candidate.network)  # before anything is written: it may be refused
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / _RECIPE, _described(candidate, material))
         seconds = 0.0
         if (folder / _CHECKPOINT).exists():
             state = load_state(folder / _CHECKPOINT)

@@ -15,7 +15,7 @@ from engine.reading import check_columns, check_look_back
 from engine.training.forecast_plan import ForecastPlan
 from engine.training.task import DIGITS, Material
 from fitness.probing.source import usable_device
-from fitness.series import Series, SeriesSource, persistence
+from fitness.series import Series, load_series, persistence
 from spaces.errors import RunError
 from spaces.network import Network
 from spaces.space import Space
@@ -34,12 +34,13 @@ class SeriesMaterial:
     series: Series
 
     def fingerprint(self) -> Mapping[str, object]:
-        """How many rows each part has, and a digest of the scaled rows."""
+        """How many rows each part has, and a digest of the scaled rows and of their scaling."""
         series = self.series
         digest = hashlib.sha256()
         for rows in (series.inputs, series.targets):
             digest.update(f"{rows.shape} {rows.dtype}".encode())
             digest.update(np.ascontiguousarray(rows).data)
+        digest.update(repr(series.scaling).encode())
         counts: dict[str, object] = {name: len(rows) for name, rows in series.parts.items()}
         return counts | {"digest": digest.hexdigest()[:DIGITS]}
 
@@ -89,7 +90,7 @@ class SeriesMaterial:
 def load(plan: ForecastPlan, space: Space) -> SeriesMaterial:
     """The series of a plan; see `Plan.load`."""
     check_columns(plan.data, space)
-    return SeriesMaterial(plan, SeriesSource(plan.data).open())
+    return SeriesMaterial(plan, load_series(plan.data))
 
 
 def check(plan: ForecastPlan, space: Space) -> None:
@@ -101,7 +102,7 @@ def check(plan: ForecastPlan, space: Space) -> None:
 
 
 def _read_again(plan: ForecastPlan, fingerprint: Mapping[str, object]) -> SeriesMaterial:
-    material = SeriesMaterial(plan, SeriesSource(plan.data).open())
+    material = SeriesMaterial(plan, load_series(plan.data))
     if material.fingerprint() != fingerprint:
         raise RunError(f"{plan.data} has changed while networks were trained; the same command starts them anew")
     return material

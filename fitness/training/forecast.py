@@ -66,6 +66,8 @@ class Forecasting(EpochLoop):
     best: dict[str, Tensor] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        for part in self.series.parts:  # one too short is found before the training and not after it
+            self.series.window_rows(self.network.shapes[0][0], part)
         self.least_gain = self.recipe.min_delta
         self.module = lower_seeded(self.network, self.seed)
         if self.recipe.weight_range:
