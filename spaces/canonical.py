@@ -34,7 +34,7 @@ def canonical_order(
     ranks, tie = _join_ranks(ops, inputs, sizes, reads, None)
     dead_ends = [node for node, count in enumerate(reads) if not count and node != output]
     if tie or dead_ends:
-        labels = _labels(ops, inputs)
+        labels = _labels(ops, inputs, output, dead_ends)
         ranks, _ = _join_ranks(ops, inputs, sizes, reads, labels)
         dead_ends.sort(key=labels.__getitem__)
     order: list[int] = []
@@ -145,7 +145,7 @@ def _by_chain(
     return order, undecided
 
 
-def _labels(ops: Sequence[Op], inputs: Sequence[Inputs]) -> list[int]:
+def _labels(ops: Sequence[Op], inputs: Sequence[Inputs], output: int, dead_ends: Sequence[int]) -> list[int]:
     """A number for every node, different for any two, that depends on the graph alone."""
     colours: list[int] = []
     consumers: list[list[int]] = [[] for _ in ops]
@@ -156,6 +156,8 @@ def _labels(ops: Sequence[Op], inputs: Sequence[Inputs]) -> list[int]:
         colours.append(hash((ops[node].code, tuple(below))))  # of integers only: equal in every process
         for source in sources:
             consumers[source].append(node)
+    if any(colours[node] == colours[output] for node in dead_ends):  # nothing else tells it from the output
+        colours[output] = hash((colours[output],))
     if len(set(colours)) == len(colours):
         return colours
     return _distinguish(ops, inputs, consumers, colours)

@@ -25,7 +25,7 @@ from fitness.recurrent import RecurrentLayer
 from fitness.stream import planned_tensors
 from fitness.tflite_overhead import arena_bytes, tflite_file_bytes
 from spaces.errors import ScoreFailed, UsageError
-from spaces.layers import Add, Dense, Flatten, Recurrent, ReLU, Sigmoid, Tanh
+from spaces.layers import Add, Dense, Flatten, Op, Recurrent, ReLU, Sigmoid, Tanh, Zero
 from spaces.munas import MunasSpace
 from spaces.network import Network, NetworkBuilder
 from spaces.rnn import RnnSpace
@@ -197,6 +197,41 @@ def test_a_pass_holds_at_least_what_its_layers_read() -> None:
     assert least_bytes(graph, 10, recorded=True) == 4 * 10 * (4 + 6)
 
 
+def _graph(rng: Random) -> Network:
+    """Sequences and vectors that fork, join and end dead, in any order."""
+    builder = NetworkBuilder((rng.randint(1, 4), rng.randint(1, 3)))
+    shapes = [builder.shape(builder.input)]
+    for _ in range(rng.randint(2, 8)):
+        source = rng.randrange(len(shapes))
+        ops: list[Op] = [Zero(), ReLU(), Sigmoid(), Flatten()]
+        if len(shapes[source]) == 2:
+            ops += [Recurrent(kind, rng.randint(1, 3), rng.random() < 0.7) for kind in (*KINDS, *KINDS)]  # type: ignore[arg-type]
+        else:
+            ops += [Dense(rng.randint(1, 3))] * 3
+        peers = [node for node, shape in enumerate(shapes) if shape == shapes[source]]
+        joins = rng.random() < 0.3
+        made = builder.add(Add(), source, rng.choice(peers)) if joins else builder.add(rng.choice(ops), source)
+        shapes.append(builder.shape(made))
+    return builder.build(len(shapes) - 1)
+
+
+def test_figures_of_random_graphs_are_those_of_their_modules(rewrite: Callable[..., Network]) -> None:
+    rng, several = Random(5), 0
+    for _ in range(80):
+        network = _graph(rng)
+        assert rewrite(network, rng).key == network.key
+        assert Network.from_json(network.to_json()) == network
+        for graph in (network, network.live, network.simplified()):
+            module = lower(graph)
+            assert module(torch.zeros(2, *graph.shapes[0])).shape == (2, *graph.shapes[-1])
+            assert figures.params(graph) == sum(p.numel() for p in module.parameters())
+            assert figures.aleph(graph) == len(list(module.parameters()))
+            assert figures.peak_ram_bytes(graph) >= figures.peak_live_bytes(graph) >= graph.volumes[0]
+            assert figures.step_macs(graph) <= figures.macs(graph)
+        several += sum(isinstance(op, Recurrent) for op in network.live.ops) > 1
+    assert several > 5
+
+
 # --- microcontrollers --------------------------------------------------------------------------------
 
 
@@ -241,10 +276,10 @@ def test_scores_of_a_recurrent_module_are_numbers_or_told_in_one_line() -> None:
     network = builder.build(builder.add(Dense(3), builder.add(Recurrent("gru", 5), x)))
     windows, labels = torch.randn(8, 4, 3), torch.arange(8) % 3
     reasons = []
-    for name in ("naswot", "synflow", "grad_norm", "snip", "grasp", "fisher", "jacob_cov", "zico", "meco", "zen"):
+    for name in ("naswot", "synflow", "grasp", "jacob_cov", "meco", "zen"):
         try:
             assert math.isfinite(score(name, network, windows, labels))
         except (ScoreFailed, UsageError) as refusal:
             reasons.append(str(refusal))
-    assert len(reasons) < 5
+    assert len(reasons) < 3
     assert "\n" not in "".join(reasons)

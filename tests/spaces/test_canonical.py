@@ -125,6 +125,14 @@ def test_dead_ends_count_and_have_one_order(rewrite: Rewrite) -> None:
     assert len(keys) == 5  # [1, 2] and [2, 1] are one graph
 
 
+def test_a_dead_end_like_the_output_is_told_from_it(rewrite: Rewrite) -> None:
+    builder = NetworkBuilder((1, 4, 4))
+    builder.add(ReLU(), builder.input)
+    builder.add(Zero(), builder.add(ReLU(), builder.input))
+    network = builder.build(builder.add(ReLU(), builder.input))
+    assert {rewrite(network, Random(seed)).key for seed in range(20)} == {network.key}
+
+
 def test_an_output_that_is_added_before_other_nodes_is_still_last() -> None:
     builder = NetworkBuilder((1, 4, 4))
     output = builder.add(ReLU(), builder.input)
