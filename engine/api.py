@@ -145,7 +145,7 @@ def search(
         open: Number of asks kept open; part of the run's identity.
         population: Of evolution.
         tournament: Of evolution.
-        rank: Expression by which a strategy such as area ranks candidates; naswot if not given.
+        rank: Expression by which a strategy such as area ranks candidates; naswot if not given, mrs of time series.
         seed: Of every random choice.
         workers: Processes that evaluate; they change nothing but the time it takes.
         cluster: Address of a Dask scheduler whose workers evaluate instead; likewise.

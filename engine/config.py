@@ -42,7 +42,8 @@ class RunConfig:
         open: Number of asks kept open.
         population: Of evolution; the strategy's default if not given.
         tournament: Of evolution; the strategy's default if not given.
-        rank: Expression that ranks candidates for a strategy that asks for it, such as area; naswot if not given.
+        rank: Expression that ranks candidates for a strategy that asks for it, such as area; if not given, naswot
+            or, of time series, mrs.
         seed: Of every random choice.
         workers: Processes that evaluate.
         cluster: Address of a Dask scheduler, whose workers evaluate instead: tcp://HOST:PORT or tls://HOST:PORT.

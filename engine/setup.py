@@ -395,7 +395,7 @@ class Setup:
 
     @property
     def _rank(self) -> str:
-        return self.config.rank or "naswot"
+        return self.config.rank or ("naswot" if self.space.reads == "images" else "mrs")
 
     def rank(self, genotypes: Sequence[Genotype]) -> list[float]:
         """Merits of candidates in the `ranking`; see `engine.preparation.merits_of`."""

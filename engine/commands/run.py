@@ -55,7 +55,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--population", type=whole, metavar="N", help="of aging (default: 100) or nsga2 (50)")
     parser.add_argument("--tournament", type=whole, metavar="N", help="of aging (default: 25)")
-    parser.add_argument("--rank", metavar="EXPR", help="scores by which area picks its start (default: naswot)")
+    parser.add_argument(
+        "--rank", metavar="EXPR", help="scores by which area picks its start (default: naswot; of series mrs)"
+    )
     parser.add_argument("--seed", type=whole, metavar="N", help="of every random choice (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same fields; flags win")
