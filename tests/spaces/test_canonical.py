@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU, Zero
+from spaces.layers import Add, BatchNorm, Conv, Dense, Flatten, Op, Pool, ReLU, Sigmoid, Tanh, Zero
 from spaces.network import Network, NetworkBuilder
 from spaces.space import Space
 
@@ -127,8 +127,8 @@ def test_dead_ends_count_and_have_one_order(rewrite: Rewrite) -> None:
 
 def test_a_dead_end_like_the_output_is_told_from_it(rewrite: Rewrite) -> None:
     builder = NetworkBuilder((1, 4, 4))
-    builder.add(ReLU(), builder.input)
-    builder.add(Zero(), builder.add(ReLU(), builder.input))
+    for op in (ReLU(), Zero(), BatchNorm(), Flatten(), Pool("max", (2, 2), (2, 2))):
+        builder.add(op, builder.input)
     network = builder.build(builder.add(ReLU(), builder.input))
     assert {rewrite(network, Random(seed)).key for seed in range(20)} == {network.key}
 
@@ -169,7 +169,7 @@ def test_keys_agree_with_trying_every_numbering() -> None:
         [Conv(4, (3, 3), bias=True), Conv(4, (3, 3), bias=False)],
         [Pool("max", (2, 2), (2, 2)), Pool("avg", (2, 2), (2, 2)), Pool("max", (2, 2), (1, 1))],
         [Pool("max", (2, 2), (2, 2), rounding="floor"), Pool("max", (2, 2), (2, 2), rounding="ceil")],
-        [ReLU(), BatchNorm(), Zero(), Flatten()],
+        [ReLU(), BatchNorm(), Zero(), Flatten(), Tanh(), Sigmoid()],
     ],
     ids=lambda ops: ops[0].token,
 )
