@@ -97,22 +97,19 @@ def _index(path: str, names: Sequence[str], column: str) -> int:
 def _cell(path: str, line: Line, names: Sequence[str], index: int) -> float:
     """One number."""
     number, cells = line
+    value = _number(cells[index]) if index < len(cells) else None
+    if value is not None and math.isfinite(value):
+        return value
     where = f"column {names[index]!r} in line {number} of {path}"
+    gap = "fill the gap, or cut the series before or after it"
     if index >= len(cells) or not cells[index].strip():
-        raise UsageError(f"{where} is empty; expected a number: fill the gap, or cut the series before or after it")
-    value = _number(cells[index])
-    if value is None:
-        hint = (
-            "write decimals with a point"
-            if _number(cells[index].replace(",", ".")) is not None
-            else (f"choose columns of numbers (--column, --target-column; there are {', '.join(names)})")
-        )
-        raise UsageError(f"{where} is {cells[index][:40]!r}; expected a number: {hint}")
-    if not math.isfinite(value):
-        raise UsageError(
-            f"{where} is {value}; expected a finite number: fill the gap, or cut the series before or after it"
-        )
-    return value
+        raise UsageError(f"{where} is empty; expected a number: {gap}")
+    if value is not None:
+        raise UsageError(f"{where} is {value}; expected a finite number: {gap}")
+    hint = f"choose columns of numbers (--column, --target-column; there are {', '.join(names)})"
+    if _number(cells[index].replace(",", ".")) is not None:
+        hint = "write decimals with a point"
+    raise UsageError(f"{where} is {cells[index][:40]!r}; expected a number: {hint}")
 
 
 def _number(text: str) -> float | None:
