@@ -187,7 +187,7 @@ def add_simulation(parser: argparse.ArgumentParser) -> None:
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """How picked candidates are trained; see `training_asked`."""
-    group = parser.add_argument_group("training", "of networks that read images, or series where another is named")
+    group = parser.add_argument_group("training", "a flag that the networks of the run have no use for is refused")
     group.add_argument("--epochs", type=whole, metavar="N", help="passes over the data (default: 30; series 100)")
     group.add_argument("--optimizer", metavar="adamw|sgd", help="how weights are fitted (default: adamw)")
     group.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fitness.base import Direction, Needs
@@ -43,6 +43,7 @@ class Kind:
         direction: Of these.
         form: Format of one of them in tables.
         baseline: A score that those that learned nothing have too; "" where there is none.
+        remarks: What is said where a score is known.
     """
 
     reads: str
@@ -53,6 +54,7 @@ class Kind:
     direction: Direction
     form: str
     baseline: str = ""
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 CLASSIFICATION: Final = Kind(
@@ -81,6 +83,10 @@ FORECASTING: Final = Kind(
     direction="min",
     form="{:.4g}",
     baseline="persistence_mae",
+    remarks={
+        "test_mae_unscaled": "test_mae, validation_mae, test_mse and persistence_mae are of the scaled series, "
+        "test_mae_unscaled in the units of the data"
+    },
 )
 KINDS: Final = {kind.reads: kind for kind in (CLASSIFICATION, FORECASTING)}
 """By `Space.reads`."""

@@ -155,7 +155,8 @@ def _table(trained: Sequence[Record], kind: Kind, names: Sequence[str]) -> list[
         shown = [kind.form.format(scores[name]) if name in scores else "" for name in measured]
         figures = [format_number(scores[name]) if name in scores else "" for name in names]
         cells.append([str(record.number), str(record.parent), *shown, *figures])
-    return aligned(cells, 0) + _against(whole, kind)
+    remarks = [said for name, said in kind.remarks.items() if name in measured]
+    return aligned(cells, 0) + remarks + _against(whole, kind)
 
 
 def _against(whole: Sequence[Record], kind: Kind) -> list[str]:

@@ -85,6 +85,7 @@ def test_a_training_is_recorded_with_its_errors_which_are_those_of_the_weights_k
     better = "1 of 1 beat persistence, the forecast that every row is as the one before it: 3"
     said = better if test.mae < expected["persistence_mae"] else better.replace("1 of", "0 of").partition(":")[0]
     assert said in answer.out
+    assert "unscaled" not in answer.out
 
 
 def test_what_is_trained_is_not_trained_again_and_the_front_goes_over_it(engine: Any, searched: Path) -> None:
@@ -131,6 +132,7 @@ def test_a_file_is_forecast_in_its_own_units_too_and_trained_anew_when_it_change
     scores = lines(searched)[0]["scores"]
     assert scores["test_mae_unscaled"] == pytest.approx(100 * np.sin(0.4 * np.pi) * scores["test_mae"], rel=1e-9)
     assert 0 < scores["test_mape"] < 100
+    assert "test_mae_unscaled in the units of the data" in answer.out
     put(600)
     assert "the data have changed since: 1 training does not count" in engine(*ask[:-1]).err
     assert len(lines(searched)) == 2
@@ -212,7 +214,7 @@ def results(run: Path) -> list[Any]:
 def test_trainings_killed_come_to_the_same_with_any_number_of_processes(
     workers: int, engine: Any, searched: Path, spawn: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    ask = ["--pick", "0", "1", "--epochs=40", "--learning-rate=0.001", "--quiet"]
+    ask = ["--pick", "0", "1", "--epochs=15", "--learning-rate=0.001", "--quiet"]
     shutil.copytree(searched, tmp_path / "whole")
     assert engine("train", "whole", *ask).code == 0
     process = spawn("train", "found", *ask, f"--workers={workers}")
