@@ -76,9 +76,11 @@ def _without_cudnn(on_gpu: bool) -> Iterator[None]:
     CuDNN's want all weights in one block of memory, which parameters of one's own are not, cannot be differentiated
     twice, and not even once in evaluation.
     """
+    if not on_gpu:
+        yield
+        return
     before = cudnn.enabled
-    if on_gpu:
-        cudnn.enabled = False
+    cudnn.enabled = False
     try:
         yield
     finally:

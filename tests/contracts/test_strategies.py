@@ -32,7 +32,8 @@ from tests.small import deterministic, each_build, refused, relaxes, short_name,
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"population": 8, "tournament": 3, "rank": "trace"}  # so that children are made early, and soon
-QUICK = {"candidates": 40, "starts": 4, "startup": 18, "trees": 2, "inner": 100}  # given like the above to whoever takes them, but with the name
+# Given like the above to whoever takes them, but with the name.
+QUICK = {"candidates": 40, "starts": 4, "startup": 18, "trees": 2, "inner": 100}
 Answer = Callable[[Record], Record]
 
 SEVERAL = ("trace", "flash_bytes:min", "peak_ram_bytes:min")

@@ -217,7 +217,7 @@ def _graph(rng: Random) -> Network:
 
 def test_figures_of_random_graphs_are_those_of_their_modules(rewrite: Callable[..., Network]) -> None:
     rng, several = Random(5), 0
-    for _ in range(80):
+    for _ in range(40):
         network = _graph(rng)
         assert rewrite(network, rng).key == network.key
         assert Network.from_json(network.to_json()) == network
@@ -229,7 +229,7 @@ def test_figures_of_random_graphs_are_those_of_their_modules(rewrite: Callable[.
             assert figures.peak_ram_bytes(graph) >= figures.peak_live_bytes(graph) >= graph.volumes[0]
             assert figures.step_macs(graph) <= figures.macs(graph)
         several += sum(isinstance(op, Recurrent) for op in network.live.ops) > 1
-    assert several > 5
+    assert several > 3
 
 
 # --- microcontrollers --------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_scores_of_a_recurrent_module_are_numbers_or_told_in_one_line() -> None:
     network = builder.build(builder.add(Dense(3), builder.add(Recurrent("gru", 5), x)))
     windows, labels = torch.randn(8, 4, 3), torch.arange(8) % 3
     reasons = []
-    for name in ("naswot", "synflow", "grasp", "jacob_cov", "meco", "zen"):
+    for name in ("naswot", "synflow", "grasp", "zen"):
         try:
             assert math.isfinite(score(name, network, windows, labels))
         except (ScoreFailed, UsageError) as refusal:
