@@ -27,10 +27,7 @@ from fitness.probing.probe import _exact_cuda as exact_cuda
 __all__ = ["errors"]
 
 _WINDOWS = 1024  # run together at the most, whatever the memory: results must not depend on it
-_GATES = {
-    "cpu": 2**19,
-    "cuda": 2**27,
-}  # numbers in a layer's gates at one time; of a CPU those that its caches hold
+_GATES = {"cpu": 2**21, "cuda": 2**29}  # bytes of a layer's gates at one time; of a CPU what its caches hold
 _LANES = 64  # element-wise kernels treat the end of an array in another way than whole vectors
 
 _CARRIES = {"lstm": 2.0, "gru": 1.0, "rnn": 2.0, "dense": 1.0}  # what outputs are to be multiplied with
@@ -44,6 +41,7 @@ def errors(
     *,
     law: Law,
     scale: float,
+    single: bool = False,
     device: str = "cpu",
     threads: int = 1,
     block: int = 0,
@@ -59,6 +57,7 @@ def errors(
         samples: How often all weights are drawn.
         law: What `draws` draws.
         scale: Multiplies the weights.
+        single: Compute in float32, not float64; weights and windows are float32 either way.
         device: "cpu" or "cuda[:N]".
         threads: Of the CPU.
         block: Samples that are computed together; 0 chooses by cache and memory.
@@ -66,14 +65,14 @@ def errors(
     Raises:
         MemoryError: One sample needs more memory than there is.
     """
-    where = torch.device(device)
+    where, kind = torch.device(device), torch.float32 if single else torch.float64
     threads = threads if where.type == "cpu" else 1
-    block = block or _block(stack, seen, samples, where, threads)
+    block = block or _block(stack, seen, samples, where, threads, kind.itemsize)
     sizes = [min(block, samples - first) for first in range(0, samples, block)]
 
     with _alone(where), ThreadPoolExecutor(threads) as pool:
-        steps = torch.from_numpy(seen.inputs).to(where)
-        factors = [torch.from_numpy(f).to(where) for f in _factors(stack, law, scale)]
+        steps = torch.from_numpy(seen.inputs).to(where, kind)
+        factors = [torch.from_numpy(factor).to(where, kind) for factor in _factors(stack, law, scale)]
 
         def run(weights: NDArray[np.float32]) -> NDArray[np.float64]:
             with torch.inference_mode():
@@ -105,14 +104,14 @@ def _alone(device: torch.device) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _block(stack: Stack, seen: Distinct, samples: int, device: torch.device, threads: int) -> int:
+def _block(stack: Stack, seen: Distinct, samples: int, device: torch.device, threads: int, itemsize: int) -> int:
     """How many samples to compute together."""
     windows, steps = min(len(seen.inputs), _WINDOWS), stack.look_back
     widest = max(4 * layer.units for layer in stack.layers)
     inner = max(layer.rows for layer in stack.layers)
     most = 3 * max(layer.draws for layer in stack.layers)
-    each = 4 * (stack.draws + most + windows * (2 * widest + 2 * (steps + 1) * inner))
-    each += 8 * stack.outputs * (len(seen.inputs) + len(seen.targets))
+    each = itemsize * (most + windows * (2 * widest + 2 * (steps + 1) * inner))
+    each += 4 * stack.draws + 8 * stack.outputs * (len(seen.inputs) + 2 * len(seen.targets))
     if device.type == "cuda":
         free: int | None = torch.cuda.mem_get_info(device)[0]
     else:
@@ -120,12 +119,12 @@ def _block(stack: Stack, seen: Distinct, samples: int, device: torch.device, thr
     room = samples if free is None else free // 2 // threads // each
     if free is not None and free < each * threads:
         raise MemoryError(f"one sample of the weights needs {each:,} bytes, {free // threads:,} are available")
-    cached = _GATES[device.type] // (windows * widest)
+    cached = _GATES[device.type] // (windows * widest * itemsize)
     return max(1, min(room, cached, -(-samples // threads)))
 
 
-def _factors(stack: Stack, law: Law, scale: float) -> list[NDArray[np.float32]]:
-    """Per layer (rows, columns or 1): what standard draws are multiplied with, by the law and by our cells."""
+def _factors(stack: Stack, law: Law, scale: float) -> list[NDArray[np.float64]]:
+    """Per layer (rows, columns): what standard draws are multiplied with, by the law and by our cells."""
     factors, carried = [], 1.0
     for layer in stack.layers:
         factor = np.repeat(layer.limits(law, scale), layer.columns, axis=1)
@@ -133,11 +132,10 @@ def _factors(stack: Stack, law: Law, scale: float) -> list[NDArray[np.float32]]:
         carried, units = _CARRIES[layer.kind], layer.units
         if layer.kind != "dense":
             factor[layer.features : layer.features + units] *= carried
-        if layer.kind != "dense":
             # The tanh: an LSTM's third gate, a GRU's third, all of a plain cell.
             tanh = slice(0, units) if layer.kind == "rnn" else slice(2 * units, 3 * units)
             factor[:, tanh] *= 2
-        factors.append(factor.astype(np.float32))
+        factors.append(factor)
     return factors
 
 

@@ -8,7 +8,8 @@ with the errors' mean and standard deviation.
 Differs from the program: windows are those of the training part unless another is asked for (theirs reads the test
 part); one seed for all networks unless `common=false` (theirs does the one in its Bayesian search and the other in
 its evolution); `scale` and `law` have an effect; the logarithm has no floor; a network without spread in its errors
-has no score instead of a division by zero.
+has no score instead of a division by zero; weights and windows are float32 as in Keras, but the arithmetic is
+float64 (`single=true`: float32), since wide networks of a long look-back and weights of N(0, 1) amplify rounding.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Sampling:
         scale: Multiplies every weight.
         split: Part of the series whose windows are forecast: one of `fitness.series.PARTS`.
         common: Whether all networks read one stream of random numbers, or each one of its own.
+        single: Compute in float32: half the time, but networks of a long look-back amplify rounding up to 1e-4.
         series: Where the series comes from; None has no errors.
     """
 
@@ -53,6 +55,7 @@ class Sampling:
     scale: float = 1.0
     split: str = "train"
     common: bool = True
+    single: bool = False
     series: SeriesSource | None = None
 
     def __post_init__(self) -> None:
@@ -135,6 +138,7 @@ def _errors(
             sampling.samples,
             law=law,
             scale=sampling.scale,
+            single=sampling.single,
             device=usable_device(device),
             threads=threads,
         )
@@ -152,14 +156,15 @@ def mrs_errors(
     *,
     law: Law = "normal",
     scale: float = 1.0,
+    single: bool = False,
     device: str = "cpu",
     threads: int = 1,
 ) -> NDArray[np.float64]:
     """Mean absolute errors of a network with random weights, (samples,).
 
     The weights are those of `numpy.random.seed(seed)` and, for each sample and each tensor in Keras' order (kernel,
-    recurrent kernel, bias; gates i, f, c, o of an LSTM, z, r, h of a GRU), `numpy.random.normal(0, scale, shape)`;
-    computed in float32.
+    recurrent kernel, bias; gates i, f, c, o of an LSTM, z, r, h of a GRU), `numpy.random.normal(0, 1, shape)`,
+    rounded to float32 as Keras keeps them, and multiplied with `scale`.
 
     Args:
         network: Input((L, F)) -> Recurrent... -> Dense..., such as space rnn makes.
@@ -168,6 +173,7 @@ def mrs_errors(
         seed: Of the draws.
         law: See `Sampling`.
         scale: Multiplies every weight.
+        single: Compute in float32.
         device: "cpu", "cuda", "cuda:N", or "auto".
         threads: Of the CPU.
 
@@ -181,7 +187,7 @@ def mrs_errors(
             f"windows of shape {inputs.shape}; expected (windows, {stack_of(network).look_back}, columns), the "
             "network's look-back"
         )
-    sampling = Sampling(samples, law, scale)
+    sampling = Sampling(samples, law, scale, single=single)
     seen = distinct(inputs, targets)
     return _errors(network, seen, sampling, seed, keep=True, device=device, threads=threads)
 
@@ -293,10 +299,11 @@ def mrs(
     scale: float = 1.0,
     split: str = "train",
     common: bool = True,
+    single: bool = False,
     series: SeriesSource | None = None,
 ) -> Mrs:
     """MAE random sampling: ln of the probability that random weights forecast with an error below a threshold."""
-    return Mrs(Sampling(samples, law, float(scale), split, common, series), threshold, lower, upper)
+    return Mrs(Sampling(samples, law, float(scale), split, common, single, series), threshold, lower, upper)
 
 
 def mrs_mean(
@@ -305,10 +312,11 @@ def mrs_mean(
     scale: float = 1.0,
     split: str = "train",
     common: bool = True,
+    single: bool = False,
     series: SeriesSource | None = None,
 ) -> MrsMoment:
     """Mean absolute error of forecasts with random weights, averaged over the samples that mrs takes."""
-    return MrsMoment(Sampling(samples, law, float(scale), split, common, series), "mean")
+    return MrsMoment(Sampling(samples, law, float(scale), split, common, single, series), "mean")
 
 
 def mrs_std(
@@ -317,7 +325,8 @@ def mrs_std(
     scale: float = 1.0,
     split: str = "train",
     common: bool = True,
+    single: bool = False,
     series: SeriesSource | None = None,
 ) -> MrsMoment:
     """Standard deviation of the errors of forecasts with random weights, over the samples that mrs takes."""
-    return MrsMoment(Sampling(samples, law, float(scale), split, common, series), "std")
+    return MrsMoment(Sampling(samples, law, float(scale), split, common, single, series), "std")

@@ -34,11 +34,14 @@ class Distinct:
     targets: Floats
     places: NDArray[np.intp]
 
-    def errors(self, forecasts: Floats) -> NDArray[np.float64]:
+    def errors(self, forecasts: Floats | NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean absolute errors (samples,) of forecasts (samples, distinct windows, O)."""
-        each = forecasts if len(self.inputs) == len(self.targets) else forecasts[:, self.places]
-        gaps = np.abs(each - self.targets, dtype=np.float32).reshape(len(forecasts), -1)
-        return np.array([np.mean(row, dtype=np.float64) for row in gaps])
+        gaps = np.empty(self.targets.shape)
+        found = np.empty(len(forecasts))
+        for sample, each in enumerate(forecasts):
+            np.subtract(each if len(each) == len(gaps) else each[self.places], self.targets, out=gaps)
+            found[sample] = np.abs(gaps, out=gaps).mean()
+        return found
 
 
 def distinct(inputs: Floats, targets: Floats, *, merge: bool = True) -> Distinct:
