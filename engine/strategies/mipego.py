@@ -10,6 +10,10 @@ Differs from the paper: the vector of what was asked is always that of its archi
 record holds no other; open asks are answered with the mean, a constant liar (Ginsbourger, Le Riche, Carraro 2010),
 and what failed or broke a bound with the worst merit told so far, not with -10,000. The first vectors are random
 architectures of the space's own law. Nothing is asked twice.
+
+Measured, one ask open, mean and spread of the best: munas-mlp, trace+gdf, 100 records of 4 seeds: 11.93 ± 0.06,
+random search 11.70 ± 0.09; rnn on sine, mrs(samples=20), 60 records of 10 seeds: -8.5 ± 0.9, random search
+-8.8 ± 0.9: within the spread. An ask takes 0.1 s of CPU up to 100 records, about 0.5 s at 1,000.
 """
 
 from __future__ import annotations

@@ -16,7 +16,11 @@ that was asked before is drawn anew.
 
 With one ask open this is the algorithm; with several, no ask waits: before there are μ parents random ones are
 asked, and a child told after its generation has ended counts in the next. Candidates that break a bound, fail or
-have no finite merit are neither parents nor counted.
+have no finite merit are neither parents nor counted. The program's own step is 2 to 15, its probabilities .1 to .25.
+
+Measured, one ask open, mean and spread of the best over 10 seeds: munas-mlp, trace+gdf, 100 records: 11.99 ± 0.08,
+with step=60 12.07 ± 0.03, without adapt 11.73 ± 0.09, eight asks open 11.87 ± 0.13; random search 11.69 ± 0.07.
+rnn on sine, mrs(samples=20), 60 records: -8.9 ± 0.9, with step=60 -8.9 ± 0.7; random search -8.8 ± 0.9: no better.
 """
 
 from __future__ import annotations
