@@ -16,7 +16,7 @@ that was asked before is drawn anew.
 
 With one ask open this is the algorithm; with several, no ask waits: before there are μ parents random ones are
 asked, and a child told after its generation has ended counts in the next. Candidates that break a bound, fail or
-have no finite merit are neither parents nor counted. The program's own step is 2 to 15, its probabilities .1 to .25.
+have no finite merit are neither parents nor counted. The program's steps are 2 to 15, its probabilities .1 to .25.
 
 Measured, one ask open, mean and spread of the best over 10 seeds: munas-mlp, trace+gdf, 100 records: 11.99 ± 0.08,
 with step=60 12.07 ± 0.03, without adapt 11.73 ± 0.09, eight asks open 11.87 ± 0.13; random search 11.69 ± 0.07.
