@@ -27,7 +27,7 @@ from fitness.probing.probe import _exact_cuda as exact_cuda
 __all__ = ["errors"]
 
 _WINDOWS = 1024  # run together at the most, whatever the memory: results must not depend on it
-_GATES = {"cpu": 2**21, "cuda": 2**29}  # bytes of a layer's gates at one time; of a CPU what its caches hold
+_WORKED_ON = {"cpu": 2**21, "cuda": 2**29}  # bytes of weights and gates of a step; of a CPU what its caches hold
 _LANES = 64  # element-wise kernels treat the end of an array in another way than whole vectors
 
 _CARRIES = {"lstm": 2.0, "gru": 1.0, "rnn": 2.0, "dense": 1.0}  # what outputs are to be multiplied with
@@ -119,7 +119,8 @@ def _block(stack: Stack, seen: Distinct, samples: int, device: torch.device, thr
     room = samples if free is None else free // 2 // threads // each
     if free is not None and free < each * threads:
         raise MemoryError(f"one sample of the weights needs {each:,} bytes, {free // threads:,} are available")
-    cached = _GATES[device.type] // (windows * widest * itemsize)
+    step = max(layer.draws for layer in stack.layers) + windows * widest
+    cached = _WORKED_ON[device.type] // (step * itemsize)
     return max(1, min(room, cached, -(-samples // threads)))
 
 
