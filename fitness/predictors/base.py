@@ -130,7 +130,7 @@ class FeaturePredictor(ABC):
         scores: See `make_predictor`.
         seed: Of whatever it draws.
         features: Kinds of features joined with +.
-        target: What it learns: `rank`, the accuracies' normal quantiles, or `plain`, the standardised accuracies.
+        target: On what scale it learns: `gap`, `rank` or `plain`; see `fitness.predictors.target`.
     """
 
     def __init__(self, *, space: Space, scores: Columns | None, seed: int, features: str, target: str) -> None:

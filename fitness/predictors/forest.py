@@ -40,8 +40,8 @@ class Forest(FeaturePredictor):
         space: Space,
         scores: Columns | None = None,
         seed: int = 0,
-        features: str = "onehot",
-        target: str = "rank",
+        features: str = "graph+scores",
+        target: str = "gap",
         trees: int = 200,
         columns: float = 0.33,
         leaf: int = 1,
@@ -49,9 +49,9 @@ class Forest(FeaturePredictor):
         super().__init__(space=space, scores=scores, seed=seed, features=features, target=target)
         for name, value in (("trees", trees), ("leaf", leaf)):
             if value < 1:
-                raise UsageError(f"{name} is {value}; expected a whole number of at least 1")
+                raise UsageError(f"{self.kind}: {name} is {value}; expected a whole number of at least 1")
         if not 0 < columns <= 1:
-            raise UsageError(f"columns is {columns}; expected a share above 0 and up to 1")
+            raise UsageError(f"{self.kind}: columns is {columns}; expected a share above 0 and up to 1")
         self._trees, self._columns, self._leaf = trees, columns, leaf
         self._model: Any = None
 
@@ -65,6 +65,8 @@ class Forest(FeaturePredictor):
 
     def judge(self, rows: Floats) -> tuple[Floats, Floats]:
         """See `FeaturePredictor.judge`."""
+        if not len(rows):
+            return np.empty(0), np.empty(0)
         exact = rows.astype(np.float32)  # what trees compare; saves a conversion for each
         votes = np.array([tree.predict(exact) for tree in self._model.estimators_])
         return votes.mean(axis=0), votes.std(axis=0)

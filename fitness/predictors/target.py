@@ -1,7 +1,7 @@
 """Scales on which accuracies are learnt, and the way back to their own unit.
 
-Accuracies bunch: most networks are within a few percent of the best, some stay at chance. On their ranks a model
-spends its effort where an order is to be found.
+Accuracies bunch: most networks are within a few percent of the best, some stay at chance. On a stretched scale a
+model spends its effort where an order is to be found.
 """
 
 from __future__ import annotations
@@ -73,7 +73,30 @@ class Rank:
         return np.asarray(inside + slope * (scores - np.clip(scores, known[0], known[-1])))
 
 
-_TARGETS: dict[str, type[Plain] | type[Rank]] = {"plain": Plain, "rank": Rank}
+class Gap:
+    """Minus the logarithm of what an accuracy lacks to a goal: one percent more counts most near the best.
+
+    The goal is as far above the best known accuracy as the median lies below it, so that any unit will do.
+    """
+
+    def learn(self, accuracies: Floats) -> Floats:
+        """See `Target.learn`."""
+        best = float(accuracies.max())
+        margin = best - float(np.median(accuracies)) or best - float(accuracies.min()) or 1.0
+        self._goal = best + margin
+        scores = -np.log(self._goal - accuracies)
+        self._mean, self._spread = scores.mean(), scores.std() or 1.0
+        return np.asarray((scores - self._mean) / self._spread)
+
+    def back(self, mean: Floats, std: Floats) -> tuple[Floats, Floats]:
+        """See `Target.back`; a deviation is half of what lies between one below and one above the mean."""
+        low, middle, high = (
+            self._goal - np.exp(-(self._mean + self._spread * scores)) for scores in (mean - std, mean, mean + std)
+        )
+        return middle, (high - low) / 2
+
+
+_TARGETS: dict[str, type[Plain] | type[Rank] | type[Gap]] = {"gap": Gap, "plain": Plain, "rank": Rank}
 
 
 def make_target(name: str) -> Target:

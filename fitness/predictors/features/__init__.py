@@ -20,13 +20,15 @@ __all__ = ["FEATURES", "Columns", "Features", "Joined", "make_features"]
 Floats = NDArray[np.float64]
 
 Columns = Mapping[Genotype, Mapping[str, float]] | Callable[[Genotype], Mapping[str, float]]
-"""Further columns that a caller knows of networks, such as training-free scores: name -> value, the same names of each
-genotype; finite."""
+"""Further columns that a caller knows of networks, such as training-free scores: name -> value, finite, the same
+names of each genotype."""
 
 FEATURES = Registry(
     "kind of features",
     {
+        "graph": "fitness.predictors.features.graph:graph",
         "onehot": "fitness.predictors.features.onehot:OneHot",
+        "scores": "fitness.predictors.features.scores:Scores",
         "tokens": "fitness.predictors.features.tokens:Tokens",
     },
     "nas_engine.features",

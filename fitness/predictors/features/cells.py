@@ -44,6 +44,7 @@ class CellForm:
         most: Vertices of its largest cell, the first and the last included.
         read: The cells of a genotype, in the order of `cells`.
         nothing: Label of the operation that passes nothing on; -1 if there is none.
+        same: Label of the operation that passes on what it reads; -1 if there is none.
     """
 
     cells: tuple[str, ...]
@@ -51,12 +52,14 @@ class CellForm:
     most: int
     read: Callable[[Genotype], tuple[LabelledCell, ...]]
     nothing: int = -1
+    same: int = -1
 
 
 def cell_form(space: Space) -> CellForm | None:
     """What the cells of a space are like; None if its networks are not made of cells that it chooses."""
     if isinstance(space, NatsTss):
-        return CellForm(("cell",), OPERATIONS, len(EDGES) + 2, _of_edges, OPERATIONS.index("none"))
+        nothing, same = OPERATIONS.index("none"), OPERATIONS.index("skip_connect")
+        return CellForm(("cell",), OPERATIONS, len(EDGES) + 2, _of_edges, nothing, same)
     if isinstance(space, NasBench101):
         return CellForm(("cell",), VERTEX_OPERATIONS, MOST_VERTICES, _of_vertices)
     if isinstance(space, NdsSpace):
@@ -67,6 +70,7 @@ def cell_form(space: Space) -> CellForm | None:
             1 + INPUTS + 2 * space.family.nodes + 1,
             partial(_of_states, space),
             known.index("none") if "none" in known else -1,
+            known.index("skip_connect"),
         )
     return None
 
