@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fitness.predictors.base import FeaturePredictor, Floats
 from fitness.predictors.features import Columns
+from fitness.predictors.scaling import Scaling
 from fitness.predictors.sequence_autoencoder import seeded
 from fitness.predictors.token_predictor import at_least
 from fitness.probing.source import usable_device
@@ -91,8 +92,7 @@ class MlpEnsemble(FeaturePredictor):
     def learn(self, rows: Floats, values: Floats) -> None:
         """See `FeaturePredictor.learn`."""
         members, layers, width = self._shape
-        self._mean, spread = rows.mean(0), rows.std(0)
-        self._spread = spread + (spread == 0)
+        self._scaling = Scaling(rows)
         x, y = self._scaled(rows), torch.from_numpy(values).float().to(self._device)
         with seeded(self.seed, self._device) as generator:
             self._model = Members(members, x.shape[1], layers, width).to(self._device)
@@ -113,8 +113,8 @@ class MlpEnsemble(FeaturePredictor):
         return votes.mean(0), votes.std(0)
 
     def _scaled(self, rows: Floats) -> Tensor:
-        """(n, d) columns of about zero mean and unit variance on the device."""
-        return torch.from_numpy((rows - self._mean) / self._spread).float().to(self._device)
+        """(n, d) columns as the model reads them, on the device."""
+        return torch.from_numpy(self._scaling(rows)).float().to(self._device)
 
 
 def single(

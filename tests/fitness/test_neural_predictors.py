@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -21,7 +22,7 @@ from spaces.nats import NatsTss
 from spaces.space import Genotype, Space
 from tests.shared_data import DATA, needs_data
 
-CELLS = NatsTss()
+CELLS = NatsTss(cells=1)  # the choices of the benchmark's networks; built faster
 TINY = "hidden=8,epochs=2"
 NEURAL = [
     f"emprox({TINY})",
@@ -31,13 +32,14 @@ NEURAL = [
 ]
 
 
-def drawn(count: int, seed: int = 0, space: Space = CELLS) -> list[Genotype]:
+@cache
+def drawn(count: int, seed: int = 0, space: Space = CELLS) -> tuple[Genotype, ...]:
     """Different random members of a space."""
     rng = Random(seed)
     found: dict[Genotype, None] = {}
     while len(found) < count:
         found[space.sample(rng)] = None
-    return list(found)
+    return tuple(found)
 
 
 def accuracy(cell: Genotype) -> float:
