@@ -2,8 +2,8 @@
 
 For every seed, `known` networks are drawn from all rows of a table; predictors learn their accuracies and are asked
 for all other networks, except those that compute the same function as a known one (equal keys of the simplified
-networks). `tau` is Kendall's tau-b, `tau_by_key` the same where only networks of equal key are left out. Nothing but
-the known accuracies of the one column enters. Features are made before, once; their cost is told apart.
+networks). `tau` is Kendall's tau-b, `tau_by_key` the same where only networks of equal key are left out. Nothing
+but the known accuracies of the one column enters. Features are made before, once: `first_query_ms` has their cost.
 
     python experiments/predictors/quality.py --space nats-tss --table ../shared/data/nats_tss.csv \
         --column cifar10_valid_200ep_pct --predictor blend --known 121 --seeds 20
