@@ -46,7 +46,9 @@ PREDICTORS = {
     "seminas": ("SemiNAS", 4, "0.582", "152.23", ""),
     "bananas": ("BANANAS", None, "0.291", "507.39", ""),
     "mlp": ("MLP", None, "0.376", "471.75", ""),
-    "forest(target=plain)": ("random forest", None, "", "", "0.505 ± 0.060"),
+    "forest(features=onehot,target=plain)": ("random forest", None, "", "", "0.505 ± 0.060"),
+    "boosting(features=onehot,target=plain)": ("XGB", None, "0.472", "31.65", "0.486 ± 0.067"),
+    "knn(features=onehot,target=plain)": ("kNN on one-hot", None, "", "", "0.423"),
 }
 
 
