@@ -19,8 +19,10 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 
@@ -52,17 +54,17 @@ def sampled(series: Series, count: int) -> list[Genotype]:
     return [space.sample(rng) for _ in range(count)]
 
 
-def trained(series: Series, genotype: Genotype, recipe: ForecastRecipe) -> dict[str, object]:
-    """What training a network comes to."""
+def trained(series: Series, genotype: Genotype, recipe: ForecastRecipe, short: int = SHORT) -> dict[str, Any]:
+    """What training a network comes to, after its first `short` epochs too; CPU seconds."""
     network = RnnSpace(series.features, series.outputs).decode(genotype)
     training = Forecasting(network, series, recipe)
-    found: dict[str, object] = {"genotype": genotype.to_dict()}
+    found: dict[str, Any] = {"genotype": genotype.to_dict()}
     seconds = 0.0
     while not (training.done or training.diverged):
         started = time.process_time()
         training.run_epoch()
         seconds += time.process_time() - started
-        if len(training.epochs) == SHORT:
+        if len(training.epochs) == short:
             early = lower(network)
             early.load_state_dict(training.best)
             found |= {"test_mae_short": errors(early, series, "test").mae, "seconds_short": seconds}
@@ -71,25 +73,40 @@ def trained(series: Series, genotype: Genotype, recipe: ForecastRecipe) -> dict[
     return found | {"epochs": len(training.epochs), "best_epoch": training.best_epoch.number}
 
 
+def recipe_of(name: str, epochs: int = 0) -> ForecastRecipe:
+    """One of `RECIPES`, with another number of epochs if one is given."""
+    return replace(RECIPES[name], epochs=epochs) if epochs else RECIPES[name]
+
+
+def trainings(
+    folder: Path, series: Series, genotypes: list[Genotype], recipe: str, epochs: int = 0, short: int = SHORT
+) -> list[dict[str, Any]]:
+    """Train the networks that the file of a series and a recipe does not have yet; all lines of that file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{series.source}-{recipe}.jsonl"
+    for place in range(len(read(file)), len(genotypes)):
+        line = trained(series, genotypes[place], recipe_of(recipe, epochs), short)
+        with file.open("a") as opened:
+            opened.write(json.dumps(line) + "\n")
+        tell(f"{file.name} {place + 1}/{len(genotypes)}: test MAE {line['test_mae']:.4f}")
+    return read(file)
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file; none if there is no such file."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--series", default="sine", help="a series, as for `engine run --data`")
+    parser.add_argument("--series", choices=("sine", "sunspots", "co2"), default="sine")
     parser.add_argument("--recipe", choices=RECIPES, default="published")
     parser.add_argument("--networks", type=int, default=NETWORKS)
     parser.add_argument("--out", type=Path, default=Path("runs/experiments/rnn"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     series = load_series(options.series)
-    options.out.mkdir(parents=True, exist_ok=True)
-    file = options.out / f"{options.series}-{options.recipe}.jsonl"
-    done = len(file.read_text().splitlines()) if file.exists() else 0
-    for place, genotype in enumerate(sampled(series, options.networks)):
-        if place < done:
-            continue
-        line = trained(series, genotype, RECIPES[options.recipe])
-        with file.open("a") as opened:
-            opened.write(json.dumps(line) + "\n")
-        tell(f"{file.name} {place + 1}/{options.networks}: test MAE {line['test_mae']:.4f}")
+    trainings(options.out, series, sampled(series, options.networks), options.recipe)
 
 
 if __name__ == "__main__":
