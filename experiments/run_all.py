@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "fernandes2022": tuple(SPACES),
     "scores": tuple(SPACES),
     "mcu": (),
+    "rnn": (),
 }
 
 

@@ -1,4 +1,4 @@
-"""MAE random sampling beside the errors of trained networks: agreement in rank, costs, what picking by it brings."""
+"""MAE random sampling beside the errors of trained networks: agreement in rank, cost, what picking by it brings."""
 
 from __future__ import annotations
 
@@ -112,13 +112,14 @@ def concordance(scores: Floats, errors: Floats) -> Floats:
         errors: (n,) smaller is better.
 
     Returns:
-        (1 + RESAMPLES,); networks are drawn with replacement.
+        (1 + RESAMPLES,); networks are drawn with replacement, a network and its copy differ in nothing.
     """
     n, rng = len(scores), np.random.default_rng(0)
     counts = np.array([np.ones(n), *(np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(RESAMPLES))])
     signs = np.sign(scores[:, None] - scores) * np.sign(errors - errors[:, None])
     alike, differing = (np.einsum("rn,nm,rm->r", counts, each, counts, optimize=True) for each in (signs, signs**2))
-    return np.asarray((1 + alike / differing) / 2)
+    with np.errstate(invalid="ignore"):  # nan where all networks of a resample are equal
+        return np.asarray((1 + alike / differing) / 2)
 
 
 def with_interval(value: float, resamples: Floats, digits: int = 2) -> str:
@@ -157,18 +158,17 @@ def between(errors: Mapping[str, Floats]) -> str:
     return markdown(lines)
 
 
-def picked(found: Scored, errors: Mapping[str, Floats], counts: Sequence[int]) -> str:
-    """Errors of the best by a score of so many random networks, mean over simulated searches, and references."""
-    lines = [["best of n by", "n", *errors]]
+def picked(found: Scored, errors: Mapping[str, Floats], count: int) -> str:
+    """Errors of the best by a score of so many of the networks, mean over simulated searches, and references."""
+    lines = [[f"best of {count} by", *errors]]
     for name, scores in found.scores.items():
-        for count in counts:
-            cells = []
-            for truth in errors.values():
-                winners = best_of_random(scores[: len(truth)], count, RUNS)
-                cells.append(spread(truth[winners], 4))
-            lines.append([name, str(count), *cells])
-    lines.append(["any network", "1", *(spread(truth, 4) for truth in errors.values())])
-    lines.append(["the best in truth", "all", *(f"{truth.min():.4f}" for truth in errors.values())])
+        cells = []
+        for truth in errors.values():
+            winners = best_of_random(scores[: len(truth)], count, RUNS)
+            cells.append(spread(truth[winners], 4))
+        lines.append([name, *cells])
+    lines.append(["any network", *(spread(truth, 4) for truth in errors.values())])
+    lines.append(["the best of all in truth", *(f"{truth.min():.4f}" for truth in errors.values())])
     return markdown(lines)
 
 

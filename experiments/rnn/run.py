@@ -2,10 +2,11 @@
 
     python experiments/rnn/run.py
 
-Camero, Toutouh, Alba: Low-cost recurrent neural network expected performance evaluation, arXiv:1805.07159; the same:
-RESN, arXiv:1909.02425; with Wang and Baeck: arXiv:2001.10726. On the sine and, with the extra `series`, on sunspots.
-Prints the tables of RESULTS.md. Trains what `train_networks.py` has not trained yet, which takes hours; `--as-is`
-makes the tables of what there is. All that was computed is kept under `--out`; interrupted, it goes on there.
+Camero, Toutouh, Alba: Low-cost recurrent neural network expected performance evaluation, arXiv:1805.07159; RESN,
+arXiv:1909.02425; with Wang, Bäck: Bayesian neural architecture search using a training-free performance metric,
+arXiv:2001.10726. On the sine and, with the extra `series`, on sunspots. Prints the tables of RESULTS.md. Trains
+what `train_networks.py` has not trained yet, which takes hours; `--as-is` makes the tables of what there is. All
+that was computed is kept under `--out`; interrupted, it goes on there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import agreement
 import searches
@@ -28,7 +29,7 @@ from train_networks import NETWORKS, RECIPES, SHORT, read, sampled, trainings
 from fitness.series import load_series
 
 READ_AT = (10, 25, 50, 100)  # records, within the budget
-PICKED_OF = (10, 30)  # random networks
+PICKED_OF = 30  # random networks
 
 
 def options_of() -> argparse.Namespace:
@@ -52,7 +53,7 @@ def options_of() -> argparse.Namespace:
     options.epochs, options.short = 0, SHORT
     options.folder = options.out / ("rnn-quick" if options.quick else "rnn")
     if options.quick:
-        options.networks, options.samples, options.epochs, options.short = 4, 4, 2, 1
+        options.networks, options.samples, options.epochs, options.short = 3, 4, 1, 1
         options.seeds, options.budget, options.winners = 1, 12, 1
         options.strategies = ("random", "resn", "mipego(trees=5,inner=100)")
         options.fitness, options.series = "mrs(samples=4,single=true)", options.series[:1]
