@@ -115,6 +115,10 @@ def search(
     population: int | None = None,
     tournament: int | None = None,
     rank: str | None = None,
+    predictor: str | None = None,
+    metric: str | None = None,
+    known: int | None = None,
+    known_run: str | Path | None = None,
     seed: int = 0,
     workers: int = 1,
     cluster: str | None = None,
@@ -145,7 +149,12 @@ def search(
         open: Number of asks kept open; part of the run's identity.
         population: Of evolution.
         tournament: Of evolution.
-        rank: Expression by which a strategy such as area ranks candidates; naswot if not given, mrs of time series.
+        rank: Expression by which a strategy such as area ranks candidates; naswot if not given, mrs of time series,
+            params+macs for strategy predictor.
+        predictor: What strategy predictor learns by, e.g. "forest(features=onehot+graph)".
+        metric: Column of the table, or score of trainings, that "predict:PREDICTOR" learns.
+        known: Number of random networks of the table whose metric it is told; all of them if not given.
+        known_run: Run whose trained candidates it learns instead.
         seed: Of every random choice.
         workers: Processes that evaluate; they change nothing but the time it takes.
         cluster: Address of a Dask scheduler whose workers evaluate instead; likewise.
@@ -187,6 +196,10 @@ def search(
         population=population,
         tournament=tournament,
         rank=rank,
+        predictor=predictor,
+        metric=metric,
+        known=known,
+        known_run=None if known_run is None else str(Path(known_run).resolve()),
         seed=seed,
         workers=workers,
         cluster=cluster,

@@ -43,7 +43,13 @@ class RunConfig:
         population: Of evolution; the strategy's default if not given.
         tournament: Of evolution; the strategy's default if not given.
         rank: Expression that ranks candidates for a strategy that asks for it, such as area; if not given, naswot
-            or, of time series, mrs.
+            or, of time series, mrs; for predictor params+macs.
+        predictor: What a strategy that learns, predictor, predicts by: "forest(features=onehot+graph)"; if not
+            given, `engine.prediction.DEFAULT`.
+        metric: Column of the table, or score of trainings, that predict:PREDICTOR learns.
+        known: Number of random networks of the table whose metric it is told; all of them if not given.
+        known_run: Run whose trained candidates it learns instead.
+        known_digest: Names what it was told when the run began: a run is resumed with the same only.
         seed: Of every random choice.
         workers: Processes that evaluate.
         cluster: Address of a Dask scheduler, whose workers evaluate instead: tcp://HOST:PORT or tls://HOST:PORT.
@@ -74,6 +80,11 @@ class RunConfig:
     population: int | None = None
     tournament: int | None = None
     rank: str | None = None
+    predictor: str | None = None
+    metric: str | None = None
+    known: int | None = None
+    known_run: str | None = None
+    known_digest: str | None = None
     seed: int = 0
     workers: int = 1
     cluster: str | None = None
@@ -94,11 +105,12 @@ class RunConfig:
             ("seed", 0, 2**63 - 1),
             ("workers", 1, 1024),
             ("batch", 1, 1_000_000),
+            ("known", 2, 10_000_000),
             ("score_seed", 0, 2**63 - 1),
             ("threads", 1, 1024),
         ):
             value = getattr(self, name)
-            if value is None and name in ("population", "tournament", "batch"):
+            if value is None and name in ("population", "tournament", "batch", "known"):
                 continue
             if type(value) is not int or not low <= value <= high:
                 raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high:,}")
@@ -107,10 +119,11 @@ class RunConfig:
         seconds = self.simulated_seconds
         if seconds is not None and (type(seconds) not in (int, float) or not 0 < seconds < inf):
             raise UsageError(f"simulated_seconds is {seconds!r}; expected a number above 0, e.g. 12000")
-        texts = ("space", "input_shape", "strategy", "fitness", "target", "cost", "rank", "data", "device", "out")
-        for name in texts:
+        texts = ("space", "input_shape", "strategy", "fitness", "target", "data", "device")
+        perhaps = ("cost", "rank", "predictor", "metric", "known_run", "known_digest", "out")
+        for name in (*texts, *perhaps):
             value = getattr(self, name)
-            if not isinstance(value, str) and not (value is None and name in ("cost", "rank", "out")):
+            if not isinstance(value, str) and not (value is None and name in perhaps):
                 raise UsageError(f"{name} is {value!r}; expected text")
         if self.cluster is not None:
             _check_cluster(self.cluster, self.workers)
@@ -204,5 +217,8 @@ def load_config(path: str | None, flags: Mapping[str, object]) -> RunConfig:
     # A run is resumed and asked from other folders than the one it was started in, and when files have changed.
     config = replace(config, target=kept_target(config.target))
     return replace(
-        config, data=absolute_data(config.data), table=tuple(str(Path(table).resolve()) for table in config.table)
+        config,
+        data=absolute_data(config.data),
+        table=tuple(str(Path(table).resolve()) for table in config.table),
+        known_run=config.known_run and str(Path(config.known_run).resolve()),
     )

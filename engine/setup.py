@@ -11,6 +11,8 @@ from engine.config import RunConfig
 from engine.evaluation import Evaluator
 from engine.finding import Ends, checked_fitness, named, registered_space, sampled_space
 from engine.objectives import Bound, Objective, Objectives, check_bounds, read_objective, split_bound
+from engine.prediction.known import Known, known_of
+from engine.prediction.wiring import learner_of, predicted, predictor_of, reads_table
 from engine.preparation import Clock, merits_of, sample_scores
 from engine.reading import (
     check_columns,
@@ -124,7 +126,8 @@ class Setup:
     @property
     def resolved(self) -> RunConfig:
         """The config with the defaults named that another version or machine, resuming the run, would choose."""
-        looked_up = any(score.name.startswith("table:") for score in self.computed)
+        looked_up = any(reads_table(self.config, score.name) for score in self.computed)
+        predicts = any(score.name.startswith("predict:") for score in self.computed)
         table = self.table_paths if looked_up or self.config.within_table else self.config.table
         rank = self._rank if self.ranking is not None else None
         space = self.config.space if self.own_space is not None else space_with_ends(self.config.space, self._ends)
@@ -134,6 +137,8 @@ class Setup:
             target=self._target,
             table=table,
             rank=rank,
+            predictor=self._predictor,
+            known_digest=self.known.digest(self.space) if predicts else None,
             data=self.data,
             device=self.device,
         )
@@ -164,6 +169,11 @@ class Setup:
 
         return self.config.table or tuple(map(str, tables_of(self._whole_space)))
 
+    @cached_property
+    def known(self) -> Known:
+        """The networks that are learnt from."""
+        return known_of(self)
+
     def fitness(self, name: str, options: Mapping[str, object] | None = None) -> Fitness:
         """One score by name and options.
 
@@ -178,8 +188,10 @@ class Setup:
             return self._look_up(name.removeprefix("table:"))
         if name == "table":
             raise UsageError("fitness 'table' names no column; expected table:COLUMN, a column of --table")
+        if name.startswith("predict:"):
+            return predicted(self, name.removeprefix("predict:"), term.options)
         if name not in FITNESS:
-            known = [*FITNESS, *(own.name for own in self.own_scores), "table:COLUMN"]
+            known = [*FITNESS, *(own.name for own in self.own_scores), "table:COLUMN", "predict:PREDICTOR"]
             raise UnknownName("fitness", name, known)
         factory = FITNESS.load(name)
         parts: dict[str, object] = {"space": self.space} if takes(factory, "space") else {}
@@ -395,7 +407,12 @@ class Setup:
 
     @property
     def _rank(self) -> str:
-        return self.config.rank or ("naswot" if self.space.reads == "images" else "mrs")
+        usual = "naswot" if self.space.reads == "images" else "mrs"
+        return self.config.rank or str(getattr(self.strategy_factory, "rank_by", usual))
+
+    @property
+    def _predictor(self) -> str | None:
+        return predictor_of(self.config, self.strategy_factory)
 
     def rank(self, genotypes: Sequence[Genotype]) -> list[float]:
         """Merits of candidates in the `ranking`; see `engine.preparation.merits_of`."""
@@ -418,6 +435,8 @@ class Setup:
         parts = {"space": self.space, "objectives": self.objectives, "seed": self.config.seed}
         if self.ranking is not None:
             parts["rank"] = self.rank
+        if (learns_by := self._predictor) is not None:
+            parts["predictor"] = learner_of(learns_by, self.space)
         made = construct(what, self.strategy_factory, options, parts)
         lacks = [name for name in ("ask", "tell", "adopt", "max_objectives") if not hasattr(made, name)]
         if lacks:

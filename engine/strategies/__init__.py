@@ -14,6 +14,7 @@ STRATEGIES = Registry(
         "local": "engine.strategies.local:LocalSearch",
         "mipego": "engine.strategies.mipego:MixedIntegerBayes",
         "nsga2": "engine.strategies.nsga2:NonDominatedSorting",
+        "predictor": "engine.strategies.predictor:PredictorSearch",
         "prune": "engine.strategies.prune:Pruning",
         "random": "engine.strategies.random:RandomSearch",
         "resn": "engine.strategies.resn:LayerEvolution",

@@ -31,9 +31,14 @@ from spaces.space import Choose, Integer, Space
 from tests.small import deterministic, each_build, refused, relaxes, short_name, space_for
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"population": 8, "tournament": 3, "rank": "trace"}  # so that children are made early, and soon
+SMALL = {
+    "population": 8,
+    "tournament": 3,
+    "rank": "trace",
+    "predictor": "knn",
+}  # so that children are made early, and soon
 # Given like the above to whoever takes them, but with the name.
-QUICK = {"candidates": 40, "starts": 4, "startup": 18, "trees": 2, "inner": 100}
+QUICK = {"candidates": 40, "starts": 4, "startup": 18, "trees": 2, "inner": 100, "pool": 40, "ranked": 10}
 Answer = Callable[[Record], Record]
 
 SEVERAL = ("trace", "flash_bytes:min", "peak_ram_bytes:min")
