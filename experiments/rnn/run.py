@@ -112,7 +112,9 @@ def main() -> None:
         if not lines:
             tell(f"{name}: no searches")
             continue
-        print(f"\n## {name}: {options.budget} evaluations of {options.fitness}\n\n{searches.compared(lines)}")
+        others = searches.redrawn(options.folder, name, lines, more=not options.as_is)
+        table = searches.compared(lines, others)
+        print(f"\n## {name}: {options.budget} evaluations of {options.fitness}\n\n{table}")
         print(f"\nThe best so far after so many records:\n\n{searches.at_records(lines, READ_AT)}", flush=True)
         for recipe in options.recipes:
             winners = searches.winners(options.folder, name, lines, recipe, options)

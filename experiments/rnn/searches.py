@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from train_networks import read, recipe_of, trained
 
 from engine import search
 from engine.comparison.outcome import _holm as holm
-from engine.results.statistics import average_ranks, wilcoxon_signed_rank
-from fitness.series import Series, load_series, persistence
+from engine.results.statistics import wilcoxon_signed_rank
+from fitness.mrs import mrs
+from fitness.series import Series, SeriesSource, load_series, persistence
+from spaces.rnn import RnnSpace
 from spaces.space import Genotype
 
 Floats = NDArray[np.float64]
@@ -35,6 +37,7 @@ STRATEGIES = (
     "mipego(encoding=size,inner=500)",
     "mipego(encoding=plain,inner=500)",
 )
+OTHER_SAMPLES, OTHER_SEED = 100, 1  # that winners are looked at once more with
 LARGEST = {"look_back": 30, "layers": 3, "l0.units": 100, "l1.units": 100, "l2.units": 100}
 
 
@@ -67,40 +70,60 @@ def searched(folder: Path, name: str, options: Namespace) -> Lines:
     return [line for line in read(file) if alike.items() <= line.items()]
 
 
-def compared(lines: Lines) -> str:
-    """The best ln p of every strategy over the seeds that all have, with tests against random search."""
-    seeds, values = complete(lines, "ln_p")
-    if not seeds:
-        return "no seed is complete"
-    top = max(line["ln_p"] for line in lines)
-    names = list(values)
-    order = sorted(names, key=lambda name: -float(values[name].mean()))
-    tests = {
-        place: wilcoxon_signed_rank(values[name], values["random"]).p
-        for place, name in enumerate(order)
-        if name != "random"
-    }
-    p = holm(tests)
-    ranks = average_ranks(np.array([values[name] for name in order]).T)
-    rows = [["strategy", "seeds", "best ln p", "median regret", "wins", "rank", "p against random", "CPU s"]]
-    for place, name in enumerate(order):
-        wins = int((values[name] > values["random"]).sum())
-        seconds = np.array(
-            [line["seconds"] for line in lines if line["strategy"] == name and line["seed"] in seeds]
-        )
-        cells = [f"{np.median(top - values[name]):.3f}", str(wins) if place in p else "", f"{ranks[place]:.1f}"]
-        chance = f"{p[place]:.3f}" if place in p else ""
-        rows.append([name, str(len(seeds)), spread(values[name], 3), *cells, chance, spread(seconds, 1)])
-    return markdown(rows) + f"\n\nlargest ln p of all searches: {top:.3f}"
+def redrawn(folder: Path, name: str, lines: Lines, *, more: bool) -> dict[str, float]:
+    """Ln p of the winners with other draws than those that they were chosen by, by genotype; kept in a file.
+
+    A search takes what is good with the draws that it sees, so what it reports is too good on average.
+    """
+    source = SeriesSource(name, seed=OTHER_SEED, device="cpu")
+    series = source.open()
+    space, score = RnnSpace(series.features, series.outputs), mrs(OTHER_SAMPLES, single=True, series=source)
+    file = folder / f"{name}-redrawn.jsonl"
+    known = {line["network"]: line["ln_p"] for line in read(file)}
+    for network in dict.fromkeys(json.dumps(line["genotype"]) for line in lines):
+        if network in known or not more:
+            continue
+        known[network] = score(space.decode(Genotype(json.loads(network))))
+        with file.open("a") as opened:
+            opened.write(json.dumps({"network": network, "ln_p": known[network]}) + "\n")
+    return known
 
 
-def complete(lines: Lines, key: str) -> tuple[list[int], dict[str, Floats]]:
-    """The seeds that every strategy has, and a number of each search, by strategy in their order."""
-    found: dict[str, dict[int, float]] = {}
+def compared(lines: Lines, others: Mapping[str, float]) -> str:
+    """The best ln p of every strategy, with tests against the first one, paired by seed.
+
+    Args:
+        lines: The searches.
+        others: ln p of their winners with other draws.
+    """
+    found: dict[str, dict[int, dict[str, Any]]] = {}
     for line in lines:
-        found.setdefault(line["strategy"], {})[line["seed"]] = line[key]
-    seeds = sorted(set.intersection(*(set(each) for each in found.values()))) if found else []
-    return seeds, {name: np.array([each[seed] for seed in seeds]) for name, each in found.items()}
+        found.setdefault(line["strategy"], {})[line["seed"]] = line
+    first, *rest = found
+    top = max(line["ln_p"] for line in lines)
+    pairs = {}
+    for place, name in enumerate(rest):
+        seeds = sorted(set(found[name]) & set(found[first]))
+        pairs[place] = np.array([[found[which][seed]["ln_p"] for seed in seeds] for which in (name, first)])
+    p = holm({place: wilcoxon_signed_rank(*both).p for place, both in pairs.items()})
+    titles = ["strategy", "seeds", "best ln p", "median regret", "with other draws"]
+    rows = [[*titles, "CPU s", f"better than {first}", "p"]]
+    for place, name in enumerate(found, -1):
+        of = list(found[name].values())
+        values, seconds = (np.array([line[key] for line in of]) for key in ("ln_p", "seconds"))
+        again = [others[network] for line in of if (network := json.dumps(line["genotype"])) in others]
+        row = [name, str(len(of)), spread(values, 2), f"{np.median(top - values):.2f}"]
+        row += [spread(np.array(again), 2) if again else "", spread(seconds, 1)]
+        if place in pairs:
+            better, equal = (
+                int(each.sum()) for each in (pairs[place][0] > pairs[place][1], np.ptp(pairs[place], 0) == 0)
+            )
+            row += [
+                f"{better} of {pairs[place].shape[1]}" + (f", {equal} equal" if equal else ""),
+                f"{p[place]:.3f}",
+            ]
+        rows.append([*row, *[""] * (len(rows[0]) - len(row))])
+    return markdown(rows) + f"\n\nlargest ln p of all searches: {top:.3f}"
 
 
 def at_records(lines: Lines, counts: Sequence[int]) -> str:
