@@ -22,7 +22,7 @@ from fitness.mrs.draws import Draws
 from fitness.mrs.stack import Law, Layer, Stack
 from fitness.mrs.windows import Distinct
 from fitness.probing.memory import available_bytes
-from fitness.probing.probe import _exact_cuda as exact_cuda
+from fitness.probing.probe import exact_cuda
 
 __all__ = ["errors"]
 

@@ -24,7 +24,7 @@ from spaces.errors import ScoreFailed, UsageError
 if TYPE_CHECKING:
     from fitness.scores.base import Score
 
-__all__ = ["Probe", "Probed", "guarded", "logits_of", "redraw"]
+__all__ = ["Probe", "Probed", "exact_cuda", "guarded", "logits_of", "redraw"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +181,7 @@ def guarded(module: nn.Module, seed: int, *, weights: bool = False) -> Iterator[
         stack.enter_context(torch.autocast("cpu", enabled=False))
         if devices:
             stack.enter_context(torch.autocast("cuda", enabled=False))
-            stack.enter_context(_exact_cuda())
+            stack.enter_context(exact_cuda())
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -213,7 +213,7 @@ _LOCK = threading.RLock()  # the generators belong to the process, and a module 
 
 
 @contextmanager
-def _exact_cuda() -> Iterator[None]:
+def exact_cuda() -> Iterator[None]:
     """No TF32, no benchmarking of algorithms: the same numbers every time, and the CPU's within rounding."""
     products: Any = torch.backends.cuda.matmul
     cudnn: Any = torch.backends.cudnn
