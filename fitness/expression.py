@@ -27,8 +27,12 @@ class Term:
     options: Mapping[str, object]
 
 
-def parse(text: str) -> tuple[Term, ...]:
+def parse(text: str, what: str = "fitness") -> tuple[Term, ...]:
     """The terms of `a+b(key=value, ...)`.
+
+    Args:
+        text: Without blanks.
+        what: What the text names, as errors call it.
 
     Raises:
         UsageError: Not of that form, or a value that is not a finite number, true, false or a word.
@@ -37,19 +41,19 @@ def parse(text: str) -> tuple[Term, ...]:
     while True:
         match = _NAME.match(text, at)
         if not match:
-            raise _malformed(text, at, "a name")
+            raise _malformed(text, at, "a name", what)
         at, options = match.end(), {}
         if text[at : at + 1] == "(":
             close = text.find(")", at)
             if close < 0:
-                raise _malformed(text, len(text), "')'")
-            options = _options(text[at + 1 : close], text)
+                raise _malformed(text, len(text), "')'", what)
+            options = _options(text[at + 1 : close], f"{what} {text!r}")
             at = close + 1
         terms.append(Term(match.group(), options))
         if at == len(text):
             return tuple(terms)
         if text[at] != "+":
-            raise _malformed(text, at, "'+' or the end")
+            raise _malformed(text, at, "'+' or the end", what)
         at += 1
 
 
@@ -153,9 +157,9 @@ def _options(text: str, whole: str) -> dict[str, object]:
     for part in text.split(",") if text else ():
         name, equals, raw = part.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name) or not raw:
-            raise UsageError(f"fitness {whole!r}: {part!r} is not an option; expected name=value")
+            raise UsageError(f"{whole}: {part!r} is not an option; expected name=value")
         if name in options:
-            raise UsageError(f"fitness {whole!r}: option {name!r} is given twice; expected it once")
+            raise UsageError(f"{whole}: option {name!r} is given twice; expected it once")
         options[name] = _value(raw, whole)
     return options
 
@@ -172,13 +176,11 @@ def _value(raw: str, whole: str) -> object:
     except ValueError:
         return raw.strip("'\"")
     if not isfinite(number):
-        raise UsageError(f"fitness {whole!r}: {raw} is not a number that can be used; expected a finite one")
+        raise UsageError(f"{whole}: {raw} is not a number that can be used; expected a finite one")
     return number
 
 
-def _malformed(text: str, at: int, expected: str) -> UsageError:
+def _malformed(text: str, at: int, expected: str, what: str) -> UsageError:
     got = repr(text[at]) if at < len(text) else "the end"
-    return UsageError(
-        f"fitness {text!r}: {got} at position {at + 1}; expected {expected}, "
-        "as in trace+gdf(mu=0.2) or naswot+trace"
-    )
+    example = ", as in trace+gdf(mu=0.2) or naswot+trace" if what == "fitness" else ""
+    return UsageError(f"{what} {text!r}: {got} at position {at + 1}; expected {expected}{example}")

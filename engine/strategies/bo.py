@@ -40,7 +40,8 @@ from engine.objectives import Objectives
 from engine.records import Candidate, Record
 from engine.strategies.base import check_count, stream
 from engine.strategies.random import RandomSearch
-from engine.strategies.surrogate import SURROGATES, Encoding, Floats
+from engine.strategies.surrogate import SURROGATES, Floats
+from spaces.encoding import Encoding
 from spaces.errors import UnknownName
 from spaces.space import Genotype, Space
 

@@ -1,20 +1,17 @@
 """Models that tell what an architecture may be worth from what others are: expectation and doubt.
 
-Owns the encoding of choices as numbers and the two models of `engine.strategies.bo`, whose forest `mipego` shares;
-knows nothing of asks. Those two learn values of about zero mean and unit variance. scikit-learn is imported when a
+Owns the two models of `engine.strategies.bo`, whose forest `mipego` shares; knows nothing of asks or of choices
+(`spaces.encoding`). Those two learn values of about zero mean and unit variance. scikit-learn is imported when a
 model is first fitted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-
-from engine.strategies.mixed.layer_list import domains_of
-from spaces.space import Domain, Genotype, Integer, Space
 
 Floats = NDArray[np.float64]
 Surrogate = Callable[[Floats, Floats, Floats, int], tuple[Floats, Floats]]
@@ -23,51 +20,6 @@ Surrogate = Callable[[Floats, Floats, Floats, int], tuple[Floats, Floats]]
 _TREES = 10  # as many as SMAC's
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the kernel, in units of the distance of two genotypes with all different
 _NOISES = (1e-3, 1e-2, 1e-1, 1.0)  # variances
-
-
-class Encoding:
-    """Genotypes as rows of numbers, whatever choices each of them has.
-
-    A whole number becomes two columns: its place in its domain from 0 to 1, and whether the choice is there at all;
-    any other choice becomes one column per value. Where a choice is absent its columns are 0. Two genotypes that
-    differ in one choice are at most a distance of sqrt(2) apart.
-
-    Args:
-        space: Whose choices they are.
-    """
-
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._domains: dict[str, Domain] = {}  # a choice's domain depends on its name only
-
-    def codes(self, genotypes: Sequence[Genotype], names: Sequence[str]) -> NDArray[np.int64]:
-        """(genotypes, names): the place of each value in its domain, -1 where a genotype has no such choice."""
-        rows = [genotype.to_dict() for genotype in genotypes]
-        codes = np.empty((len(rows), len(names)), dtype=np.int64)
-        for column, name in enumerate(names):
-            places = {value: place for place, value in enumerate(self._domain(name, genotypes).values())}
-            codes[:, column] = [places[row[name]] if name in row else -1 for row in rows]
-        return codes
-
-    def rows(self, genotypes: Sequence[Genotype], names: Sequence[str]) -> Floats:
-        """(genotypes, columns): the named choices as the models want them; the columns depend on the names only."""
-        columns: list[Floats] = []
-        for code, name in zip(self.codes(genotypes, names).T, names, strict=True):
-            domain = self._domains[name]
-            if isinstance(domain, Integer):
-                columns += [
-                    np.where(code < 0, 0.0, code / max(domain.count - 1, 1)),
-                    (code >= 0).astype(np.float64),
-                ]
-            else:
-                columns += [(code == place).astype(np.float64) for place in range(domain.count)]
-        return np.stack(columns, axis=1)
-
-    def _domain(self, name: str, genotypes: Sequence[Genotype]) -> Domain:
-        if name not in self._domains:
-            owner = next(genotype for genotype in genotypes if name in genotype)
-            self._domains |= domains_of(self._space, owner)
-        return self._domains[name]
 
 
 def forest(known: Floats, values: Floats, asked: Floats, seed: int) -> tuple[Floats, Floats]:

@@ -81,7 +81,7 @@ def make_predictor(text: str, space: Space, *, scores: Columns | None = None, se
         UnknownName: There is no such predictor or kind of feature.
         UsageError: Not of that form, or an option that the predictor does not take.
     """
-    terms = parse("".join(text.split()))
+    terms = parse("".join(text.split()), "predictor")
     if len(terms) != 1:
         raise UsageError(
             f"predictor {text!r} names {len(terms)}; expected one, as in forest(features=onehot+graph,trees=300)"

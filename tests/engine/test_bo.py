@@ -14,7 +14,8 @@ from engine.records import Candidate, Record
 from engine.strategies.base import Exhausted
 from engine.strategies.bo import BayesianOptimisation, expected_improvement
 from engine.strategies.random import RandomSearch
-from engine.strategies.surrogate import SURROGATES, Encoding, gp
+from engine.strategies.surrogate import SURROGATES, gp
+from spaces.encoding import Encoding
 from spaces.errors import UnknownName, UsageError
 from spaces.network import Network
 from spaces.space import Choose, Genotype, Space

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from fitness.figures import params
+from fitness.figures import aleph, bottleneck, depth, log_capacity, macs, n_relu, params
 from fitness.predictors.base import Predictor, make_predictor
 from fitness.predictors.features import make_features
+from fitness.predictors.features.cells import figures_key
 from fitness.predictors.features.tokens import Tokens
 from fitness.predictors.target import make_target
 from spaces import SPACES
@@ -211,11 +212,33 @@ def test_scores_hold_figures_of_the_live_network_and_the_columns_handed_in() -> 
         features.matrix(members(1, seed=9))
 
 
+def test_cells_of_one_key_share_their_figures_and_nothing_else_does() -> None:
+    key = figures_key(SPACE)
+    assert key is not None
+    found: dict[object, set[tuple[float, ...]]] = {}
+    for genotype in members(120, seed=2):
+        network = SPACE.decode(genotype)
+        sizes = [figure(network, live=True) for figure in (params, macs, n_relu, bottleneck, depth, aleph)]
+        found.setdefault(key(genotype), set()).add((*sizes, round(log_capacity(network, live=True), 9)))
+    assert all(len(figures) == 1 for figures in found.values())
+    assert len(set.union(*found.values())) == len(found) > 20
+
+
+def test_names_of_further_columns_are_known_before_the_first_matrix() -> None:
+    genotype = members(1)[0]
+    for scores in ({genotype: {"naswot": 1.0}}, lambda each: {"naswot": 1.0}):
+        features = make_features("scores", SPACE, scores)
+        assert features.names[-1] == "scores:naswot"
+        assert features.matrix([genotype])[0, -1] == 1.0
+
+
 @pytest.mark.parametrize(
     ("text", "error", "told"),
     [
         ("forrest", UnknownName, "did you mean 'forest'"),
         ("gp+knn", UsageError, "names 2"),
+        ("gp(target", UsageError, "^predictor 'gp\\(target'"),
+        ("gp(target)", UsageError, "^predictor 'gp\\(target\\)': 'target' is not an option"),
         ("gp(features=onehot+grap)", UnknownName, "did you mean 'graph'"),
         ("gp(features=onehot+onehot)", UsageError, "twice"),
         ("gp(target=ranks)", UnknownName, "did you mean 'rank'"),

@@ -1,19 +1,21 @@
 """Numbers known of a network without training it: figures of its layer graph, and whatever columns a caller adds.
 
 Kinds of size enter as logarithms. Only what lies on a path from input to output counts. Networks are built one by
-one: about a millisecond each.
+one, about a millisecond each; in NATS-Bench's topology space only one of all that share their figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import log1p
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitness import figures
 from fitness.predictors.features import Columns
+from fitness.predictors.features.cells import figures_key
 from spaces.errors import UsageError
 from spaces.space import Genotype, Space
 
@@ -24,7 +26,6 @@ _SIZES = {
     "macs": figures.macs,
     "n_relu": figures.n_relu,
     "bottleneck": figures.bottleneck,
-    "peak_ram_bytes": figures.peak_ram_bytes,
 }
 _FIGURES = {"log_capacity": figures.log_capacity, "depth": figures.depth, "aleph": figures.aleph}
 
@@ -40,14 +41,18 @@ class Scores:
     def __init__(self, space: Space, scores: Columns | None = None) -> None:
         self._space = space
         self._lookup = scores if scores is None or callable(scores) else scores.__getitem__
-        self._further: tuple[str, ...] | None = None if scores is not None else ()
+        self._further: tuple[str, ...] | None = () if scores is None else None
+        if isinstance(scores, Mapping):
+            self._further = tuple(next(iter(scores.values()), ()))
+        self._key = figures_key(space)
+        self._figures: dict[Hashable, list[float]] = {}  # of every key so far
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `Features.names`; further columns are asked for of a random member until some were read."""
+        """See `Features.names`; a callable that was not asked yet is asked for the columns of a random member."""
         if self._further is None:
-            raise RuntimeError("names of further columns are known after the first matrix; expected one before")
-        return (*(f"log {name}" for name in _SIZES), *_FIGURES, *self._further)
+            self._columns(self._space.sample(Random(0)))
+        return (*(f"log {name}" for name in _SIZES), *_FIGURES, *(self._further or ()))
 
     def matrix(self, genotypes: Sequence[Genotype]) -> NDArray[np.float64]:
         """See `Features.matrix`.
@@ -55,13 +60,21 @@ class Scores:
         Raises:
             UsageError: A further column of a network is missing or not finite.
         """
-        rows = []
-        for genotype in genotypes:
-            network = self._space.decode(genotype).live
-            row = [log1p(figure(network)) for figure in _SIZES.values()]
-            row += [float(figure(network)) for figure in _FIGURES.values()]
-            rows.append(row + self._columns(genotype))
+        rows = [self._row(genotype) + self._columns(genotype) for genotype in genotypes]
         return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+
+    def _row(self, genotype: Genotype) -> list[float]:
+        if self._key is None:
+            return self._measured(genotype)
+        key = self._key(genotype)
+        if key not in self._figures:
+            self._figures[key] = self._measured(genotype)
+        return self._figures[key]
+
+    def _measured(self, genotype: Genotype) -> list[float]:
+        network = self._space.decode(genotype).live
+        row = [log1p(figure(network)) for figure in _SIZES.values()]
+        return row + [float(figure(network)) for figure in _FIGURES.values()]
 
     def _columns(self, genotype: Genotype) -> list[float]:
         if self._lookup is None:
