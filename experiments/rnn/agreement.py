@@ -130,10 +130,10 @@ def with_interval(value: float, resamples: Floats, digits: int = 2) -> str:
 
 def correlations(found: Scored, errors: Mapping[str, Floats]) -> str:
     """Concordance in percent and tau with every ground truth; all signs are fixed beforehand: more is better."""
-    titles = ["score", *(cell for truth in errors for cell in (f"concordant %, {truth}", "tau"))]
+    titles = ["score", "tau with mrs", *(cell for truth in errors for cell in (f"concordant %, {truth}", "tau"))]
     lines = [titles]
     for name, scores in found.scores.items():
-        cells = [name]
+        cells = [name, f"{kendall_tau_b(found.scores['mrs'], scores):.2f}"]
         for truth in errors.values():
             known = scores[: len(truth)]
             shares = 100 * concordance(known, truth)

@@ -54,7 +54,7 @@ def options_of() -> argparse.Namespace:
     options.folder = options.out / ("rnn-quick" if options.quick else "rnn")
     if options.quick:
         options.networks, options.samples, options.epochs, options.short = 3, 4, 1, 1
-        options.seeds, options.budget, options.winners = 1, 12, 1
+        options.seeds, options.budget, options.winners = 1, 11, 1
         options.strategies = ("random", "resn", "mipego(trees=5,inner=100)")
         options.fitness, options.series = "mrs(samples=4,single=true)", options.series[:1]
     if find_spec("statsmodels") is None:
@@ -112,7 +112,7 @@ def main() -> None:
         if not lines:
             tell(f"{name}: no searches")
             continue
-        others = searches.redrawn(options.folder, name, lines, more=not options.as_is)
+        others = searches.redrawn(options.folder, name, lines, options.samples, more=not options.as_is)
         table = searches.compared(lines, others)
         print(f"\n## {name}: {options.budget} evaluations of {options.fitness}\n\n{table}")
         print(f"\nThe best so far after so many records:\n\n{searches.at_records(lines, READ_AT)}", flush=True)

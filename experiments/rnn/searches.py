@@ -37,7 +37,7 @@ STRATEGIES = (
     "mipego(encoding=size,inner=500)",
     "mipego(encoding=plain,inner=500)",
 )
-OTHER_SAMPLES, OTHER_SEED = 100, 1  # that winners are looked at once more with
+OTHER_SEED = 1  # of the draws that winners are looked at once more with
 LARGEST = {"look_back": 30, "layers": 3, "l0.units": 100, "l1.units": 100, "l2.units": 100}
 
 
@@ -70,14 +70,14 @@ def searched(folder: Path, name: str, options: Namespace) -> Lines:
     return [line for line in read(file) if alike.items() <= line.items()]
 
 
-def redrawn(folder: Path, name: str, lines: Lines, *, more: bool) -> dict[str, float]:
+def redrawn(folder: Path, name: str, lines: Lines, samples: int, *, more: bool) -> dict[str, float]:
     """Ln p of the winners with other draws than those that they were chosen by, by genotype; kept in a file.
 
     A search takes what is good with the draws that it sees, so what it reports is too good on average.
     """
     source = SeriesSource(name, seed=OTHER_SEED, device="cpu")
     series = source.open()
-    space, score = RnnSpace(series.features, series.outputs), mrs(OTHER_SAMPLES, single=True, series=source)
+    space, score = RnnSpace(series.features, series.outputs), mrs(samples, single=True, series=source)
     file = folder / f"{name}-redrawn.jsonl"
     known = {line["network"]: line["ln_p"] for line in read(file)}
     for network in dict.fromkeys(json.dumps(line["genotype"]) for line in lines):
