@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.api import Result, resume, search
+    from engine.prediction.predicting import predict
     from engine.training.of_run import train
 
-__all__ = ["Result", "resume", "search", "train"]
+__all__ = ["Result", "predict", "resume", "search", "train"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,6 +16,10 @@ def __getattr__(name: str) -> object:
         from engine.training import of_run
 
         return of_run.train
+    if name == "predict":
+        from engine.prediction import predicting
+
+        return predicting.predict
     if name in __all__:
         from engine import api
 

@@ -17,6 +17,7 @@ __all__ = [
     "add_format",
     "add_images",
     "add_objectives",
+    "add_prediction",
     "add_problem",
     "add_running",
     "add_series",
@@ -154,6 +155,23 @@ def add_objectives(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument(
         "--objective", dest="objectives", action="append", metavar="EXPR[:min|max]", help=f"{purpose}; repeatable"
     )
+
+
+def add_prediction(parser: argparse.ArgumentParser) -> None:
+    """What predictions of a search are learnt from."""
+    parser.add_argument(
+        "--predictor",
+        metavar="NAME",
+        help="what strategy predictor learns by, options in parentheses (default: blend)",
+    )
+    group = parser.add_argument_group("fitness predict:PREDICTOR")
+    group.add_argument(
+        "--metric", metavar="NAME", help="what is learnt: a column of --table, or a score of trainings"
+    )
+    group.add_argument(
+        "--known", type=whole, metavar="N", help="learn from N random networks of the table (default: all)"
+    )
+    group.add_argument("--known-run", metavar="DIR", help="learn from the trained candidates of a run instead")
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:

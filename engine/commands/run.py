@@ -10,6 +10,7 @@ from engine.commands.options import (
     add_bounds,
     add_images,
     add_objectives,
+    add_prediction,
     add_problem,
     add_running,
     add_series,
@@ -53,11 +54,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--open", type=whole, metavar="N", help="asks kept open, part of the run's identity (default: 8)"
     )
-    parser.add_argument("--population", type=whole, metavar="N", help="of aging (default: 100) or nsga2 (50)")
+    parser.add_argument("--population", type=whole, metavar="N", help="of aging (100), nsga2 (50), resn (3)")
     parser.add_argument("--tournament", type=whole, metavar="N", help="of aging (default: 25)")
     parser.add_argument(
-        "--rank", metavar="EXPR", help="scores by which area picks its start (default: naswot; of series mrs)"
+        "--rank",
+        metavar="EXPR",
+        help="scores by which area picks its start (default: naswot; of series mrs), or predictor (params+macs)",
     )
+    add_prediction(parser)
     parser.add_argument("--seed", type=whole, metavar="N", help="of every random choice (default: 0)")
     parser.add_argument("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same fields; flags win")

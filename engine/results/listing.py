@@ -14,6 +14,8 @@ from engine.targets import BOARDS_FILE, TARGETS, Speed
 from fitness import FITNESS
 from fitness.benchmarks import SHIPPED, shipped_table
 from fitness.data import SOURCES
+from fitness.predictors import PREDICTORS
+from fitness.predictors.features import FEATURES
 from fitness.series import SERIES
 from fitness.table import Table
 from fitness.table_store import BENCHMARKS, how_to_get, imported_tables
@@ -28,13 +30,15 @@ def listing(what: str, as_json: bool) -> str:
     """One line or object per entry.
 
     Args:
-        what: "spaces", "strategies", "fitness", "targets", "data" or "tables".
+        what: "spaces", "strategies", "fitness", "predictors", "features", "targets", "data" or "tables".
         as_json: JSON instead of columns.
     """
     kinds = {
         "spaces": _spaces,
         "strategies": _strategies,
         "fitness": _fitness,
+        "predictors": _predictors,
+        "features": _features,
         "targets": _targets,
         "data": _data,
         "tables": _tables,
@@ -79,6 +83,8 @@ def _fitness() -> Rows:
     rows = _rows("fitness", FITNESS, row)
     about = "A column of the benchmark tables imported or given by --table."
     rows.append({"fitness": "table:COLUMN", "better": "max", "unit": "", "needs": "genotype", "about": about})
+    about = "What a predictor expects of --metric, learnt from --known networks of a table or those of --known-run."
+    rows.append({"fitness": "predict:PREDICTOR", "better": "max", "unit": "", "needs": "genotype", "about": about})
     for name, about in (
         (
             "gdf",
@@ -89,6 +95,23 @@ def _fitness() -> Rows:
     ):
         rows.append({"fitness": name, "better": "", "unit": "", "needs": "", "about": about})
     return rows
+
+
+def _predictors() -> Rows:
+    def row(name: str) -> Row:
+        made = PREDICTORS.load(name)
+        options = [
+            f"{option.name}={option.default}"
+            for option in inspect.signature(made).parameters.values()  # type: ignore[arg-type]  # a class or function
+            if option.name not in ("space", "scores", "seed")
+        ]
+        return {"options": " ".join(options), "about": _about(inspect.getmodule(made))}
+
+    return _rows("predictor", PREDICTORS, row)
+
+
+def _features() -> Rows:
+    return _rows("features", FEATURES, lambda name: {"about": _about(inspect.getmodule(FEATURES.load(name)))})
 
 
 def _targets() -> Rows:
@@ -111,9 +134,9 @@ def _targets() -> Rows:
 
 _TARGETS_NOTE = (
     "ram_bytes: largest contiguous region; flash_budget: bytes for the .tflite file, ram_budget: for the arena of "
-    "TFLite Micro\n(mcu-256k: for weights, for tensors); conv, depthwise, dense: million int8 MACs a second, from "
-    "measured latencies,\nor ~ estimated; --json gives every source. Own boards: --target my-board.toml, a table "
-    "copied from"
+    "TFLite Micro\n(mcu-256k, and networks of time series: for weights, for tensors); conv, depthwise, dense: "
+    "million int8 MACs\na second, from measured latencies, or ~ estimated; --json gives every source. Own boards: "
+    "--target my-board.toml,\na table copied from"
 )
 
 
