@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from fitness.series.rows import Rows
-from spaces.errors import RunError, UnknownName, UsageError
+from spaces.errors import UnknownName, UsageError
 
 __all__ = ["read_csv"]
 
 Line = tuple[int, list[str]]  # its number in the file, from 1, and its cells
 
 
-def read_csv(path: str, columns: Sequence[str], targets: Sequence[str]) -> Rows:
+def read_csv(path: str, content: bytes, columns: Sequence[str], targets: Sequence[str]) -> Rows:
     """Read some columns of a file.
 
-    The first row is a header if a text in it stands over a number or an empty cell in the second; columns of a file
-    without one are called by their indices.
+    The first row is a header if none of its cells is a number, not even one with a decimal comma; columns of a file without one are called by their
+    indices. Empty lines before it and at the end of the file are left out, any other is a gap.
 
     Args:
-        path: Of a file in UTF-8.
+        path: Of the file, for messages.
+        content: Its bytes, text in UTF-8.
         columns: Names or 0-based indices of the inputs; none for every column.
         targets: Likewise of what is forecast; none for the inputs.
 
     Raises:
         UsageError: The file holds no such series; says where and what to do.
-        RunError: It cannot be read.
     """
-    lines = _lines(path)
+    lines = _lines(path, content)
     if not lines:
         raise UsageError(f"{path} is empty; expected one row per step of time")
-    header = lines[0][1]
-    named = len(lines) > 1 and _is_header(header, lines[1][1])
-    names = [name.strip() for name in header] if named else [str(index) for index in range(len(header))]
+    first = lines[0][1]
+    named = all(_number(cell.replace(",", ".")) is None for cell in first)
     body = lines[1:] if named else lines
+    width = _width(path, lines, "header" if named else "first row")
+    names = [cell.strip() if named else str(index) for index, cell in enumerate(first[:width])]
+    if not body:
+        raise UsageError(f"{path} has a header and nothing below it; expected one row per step of time")
     inputs = [_index(path, names, column) for column in columns] or list(range(len(names)))
     wanted = [_index(path, names, column) for column in targets] or inputs
     used = list(dict.fromkeys([*inputs, *wanted]))
@@ -55,30 +60,51 @@ def read_csv(path: str, columns: Sequence[str], targets: Sequence[str]) -> Rows:
     )
 
 
-def _lines(path: str) -> list[Line]:
-    """The rows that are not blank."""
+def _lines(path: str, content: bytes) -> list[Line]:
+    """The rows from the first to the last one that is not an empty line."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            first = next((line for line in file if line.strip()), "")
-            file.seek(0)
-            reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
-            return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except OSError as error:
-        raise RunError(f"series {path} cannot be read: {error.strerror or error}; expected a text file") from error
+        text = content.decode().removeprefix("\ufeff")
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        unquoted = re.sub(
+            r"\"[^\"]*\"|(?<=\d),(?=\d)", "", first
+        )  # a comma in a name or a decimal one delimits nothing
+        delimiter = ";" if unquoted.count(";") > unquoted.count(",") else ","
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        lines = [(reader.line_num, cells) for cells in reader]
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"series {path} is not UTF-8 text: byte {error.start} of a block is {error.object[error.start]:#04x}; "
-            "save it as CSV in UTF-8"
+            f"series {path} is not UTF-8 text: byte {error.start + 1} of the file is {content[error.start]:#04x}; "
+            "save it as UTF-8"
         ) from error
-    except (csv.Error, ValueError) as error:  # ValueError: a path with a NUL
+    except csv.Error as error:
         raise UsageError(f"series {path} is not CSV: {error}; expected cells delimited by , or ;") from error
+    full = [place for place, (_, cells) in enumerate(lines) if not _is_blank(cells)]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
-def _is_header(first: Sequence[str], second: Sequence[str]) -> bool:
-    return any(
-        above.strip() and _number(above) is None and (not below.strip() or _number(below) is not None)
-        for above, below in zip(first, second, strict=False)
-    )
+def _is_blank(cells: Sequence[str]) -> bool:
+    """Whether a line has nothing in it; one with an empty cell in quotes has."""
+    return not cells or (len(cells) == 1 and cells[0].isspace())
+
+
+def _width(path: str, lines: Sequence[Line], above: str) -> int:
+    """How many columns a file has: as many as its first row, but for a last one without a name and numbers.
+
+    Raises:
+        UsageError: A row has more or fewer cells; one empty cell more, after a last comma, is none.
+    """
+    width = len(lines[0][1])
+    if width > 1 and not any("".join(cells[width - 1 :]).strip() for _, cells in lines):
+        width -= 1
+    for number, cells in lines:
+        if _is_blank(cells):  # a gap, which is told by the column that lacks a number
+            continue
+        if len(cells) != width and (len(cells) != width + 1 or cells[-1].strip()):
+            raise UsageError(
+                f"line {number} of {path} has {len(cells)} cell{'s' * (len(cells) != 1)}, the {above} {width}; "
+                "expected as many in every line: write decimals with a point, texts with a comma in double quotes"
+            )
+    return width
 
 
 def _index(path: str, names: Sequence[str], column: str) -> int:
@@ -89,8 +115,13 @@ def _index(path: str, names: Sequence[str], column: str) -> int:
         raise UsageError(
             f"{times} columns of {path} are called {column!r}; expected an index, 0 to {len(names) - 1}"
         )
-    if column.isdecimal() and len(column) < 10 and int(column) < len(names):
-        return int(column)
+    if re.fullmatch(r"[+-]?\d{1,9}", column, re.ASCII):
+        if 0 <= int(column) < len(names):
+            return int(column)
+        raise UsageError(
+            f"unknown column {column!r} of {path}; columns are counted from 0 to {len(names) - 1}: "
+            + ", ".join(names)
+        )
     raise UnknownName("column", column, names)
 
 
@@ -106,14 +137,19 @@ def _cell(path: str, line: Line, names: Sequence[str], index: int) -> float:
         raise UsageError(f"{where} is empty; expected a number: {gap}")
     if value is not None:
         raise UsageError(f"{where} is {value}; expected a finite number: {gap}")
-    hint = f"choose columns of numbers (--column, --target-column; there are {', '.join(names)})"
+    hint = (
+        "fill gaps, remove lines that are no rows, or choose columns of numbers (--column, --target-column; there "
+        f"are {', '.join(names)})"
+    )
     if _number(cells[index].replace(",", ".")) is not None:
         hint = "write decimals with a point"
+    elif "\t" in cells[index]:
+        hint = "delimit cells by , or ; and not by tabs"
     raise UsageError(f"{where} is {cells[index][:40]!r}; expected a number: {hint}")
 
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        return None if "_" in text else float(text)  # Python's own 1_000 is a slip of the finger here
     except ValueError:
         return None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -36,13 +39,30 @@ def load_series(text: str) -> Series:
         RunError: The file cannot be read, or has changed.
         MissingExtra: The series comes with statsmodels, which is not installed.
     """
-    series = SeriesText.parse(text)
-    rows = _read(series)
-    if series.digest not in ("", rows.digest):
+    given = SeriesText.parse(text)
+    series = _made(str(replace(given, digest="")), _content(given.path) if given.path else b"")
+    if given.digest not in ("", series.digest):
         raise RunError(
-            f"{series.path} has changed since it was first read (digest {rows.digest}, was {series.digest}); put "
+            f"{given.path} has changed since it was first read (digest {series.digest}, was {given.digest}); put "
             "the old file back, or begin anew with the new one"
         )
+    return replace(series, source=text)
+
+
+def _content(path: str) -> bytes:
+    """What a file holds now."""
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise RunError(f"series {path} cannot be read: {why}; expected a text file") from error
+
+
+@lru_cache(maxsize=4)  # a run asks for its series again and again; a file that has changed is other content
+def _made(text: str, content: bytes) -> Series:
+    """The series of a text without a digest, from the content of its file if it has one."""
+    series = SeriesText.parse(text)
+    rows = _read(series, content)
     parts = _parts(text, len(rows.values), series)
     scaling = _fitted(series.scale, rows, parts["train"], text)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -53,23 +73,26 @@ def load_series(text: str) -> Series:
             "larger units"
         )
     inputs, targets = list(rows.inputs), list(rows.targets)
+    seen, wanted = scaled[:, inputs], scaled[:, targets]
+    for shared in (seen, wanted):
+        shared.flags.writeable = False
     return Series(
         text,
         tuple(rows.names[column] for column in inputs),
         tuple(rows.names[column] for column in targets),
-        scaled[:, inputs],
-        scaled[:, targets],
+        seen,
+        wanted,
         parts,
         _of(scaling, targets),
         _of(scaling, inputs),
-        _error_bound(series, scaled[:, targets]),
+        _error_bound(series, wanted[: parts["train"].stop]),
         rows.digest,
     )
 
 
-def _read(series: SeriesText) -> Rows:
+def _read(series: SeriesText, content: bytes) -> Rows:
     if series.name == "csv":
-        return read_csv(series.path, series.columns, series.targets)
+        return read_csv(series.path, content, series.columns, series.targets)
     alone = {"sine": sine, "sunspots": sunspots, "co2": co2}[series.name]
     return Rows((series.name,), alone(**series.sine)[:, None], (0,), (0,))
 
@@ -116,8 +139,8 @@ def _of(scaling: Scaling, columns: list[int]) -> Scaling:
     )
 
 
-def _error_bound(series: SeriesText, targets: NDArray[np.float64]) -> float:
-    """Where errors of random networks are cut off; see `Series`."""
+def _error_bound(series: SeriesText, learnt: NDArray[np.float64]) -> float:
+    """Where errors of random networks are cut off, from the targets that are trained on; see `Series`."""
     if series.name == "sine" and series.scale == "none":
         return 2.0
-    return _BOUNDS.get(series.scale) or 1.0 + float(np.abs(targets).max())
+    return _BOUNDS.get(series.scale) or 1.0 + float(np.abs(learnt).max())

@@ -74,8 +74,9 @@ class Series:
         scaling: Of the targets, to undo it.
         input_scaling: Of the inputs.
         error_bound: Where the law of a random network's mean absolute error is truncated (`hi` of the papers):
-            2 for the sine and for columns scaled to [-1, 1], 1 for [0, 1], 100 for standardised ones. An unscaled
-            file has 1 + max |target|, which no network that ends in a tanh or sigmoid can exceed.
+            2 for the sine and for columns scaled to [-1, 1], 1 for [0, 1], 100 for standardised ones. Other columns
+            that are not scaled have 1 + max |target| of the training rows, which no network that ends in a tanh or
+            sigmoid can exceed there.
         digest: Of the columns as they were read: tells a file that has changed.
     """
 

@@ -97,6 +97,7 @@ def test_scaling_is_fitted_on_training_rows_only_and_undone(
 
 def test_errors_of_unscaled_columns_are_bounded_by_what_an_output_in_one_can_miss(file: Any) -> None:
     assert load_series(file("1\n2\n-7\n2\n" * 4, "(scale=none)")).error_bound == 8
+    assert load_series(file("1\n2\n-7\n2\n" * 4 + "99\n", "(scale=none)")).error_bound == 8, "of training rows"
 
 
 def test_columns_are_chosen_by_name_or_index_with_and_without_a_header(file: Any) -> None:
@@ -112,8 +113,14 @@ def test_columns_are_chosen_by_name_or_index_with_and_without_a_header(file: Any
     assert bare.targets.tolist() == [[row[1]] for row in bare.inputs.tolist()]
     only = load_series(file("a,b,\n" + "1,2,x\n" * 20, "(column=b,target=a,scale=none)"))
     assert (only.names, only.target_names) == (("b",), ("a",))
-    every = load_series(file("\ufeffa,b\n" + "1,2\n" * 20, "(scale=none)"))
-    assert every.names == every.target_names == ("a", "b")
+    for content in (
+        "\ufeffa,b\n" + "1,2\n" * 20 + "\n \n",
+        "\na,b,\n" + "1,2,\n" * 20,
+        "a,b\n1,2,\n" + "1,2\n" * 19,
+    ):
+        every = load_series(file(content, "(scale=none)"))
+        assert every.names == every.target_names == ("a", "b")
+        assert every.inputs.tolist() == [[1, 2]] * 20
 
 
 ROWS = "day,load,temp\n" + "".join(f"d{row},{row % 4},{row % 3}\n" for row in range(20))
@@ -124,13 +131,35 @@ ROWS = "day,load,temp\n" + "".join(f"d{row},{row % 4},{row % 3}\n" for row in ra
     [
         ("", "", "is empty; expected one row"),
         ("\n \n", "", "is empty"),
-        (b"a\n1\n\xff\n", "", "is not UTF-8 text: .*0xff; save it as CSV in UTF-8"),
+        (b"\xef\xbb\xbfa\n1\n\xff\n", "", "is not UTF-8 text: byte 8 of the file is 0xff; save it as UTF-8"),
         (ROWS, "(column=laod)", "unknown column 'laod'; did you mean 'load'"),
-        (ROWS, "(column=3)", "unknown column '3'"),
+        (ROWS, "(column=3)", "unknown column '3' of .*; columns are counted from 0 to 2: day, load, temp"),
+        (ROWS, "(column=-1)", "unknown column '-1' of .*; columns are counted from 0 to 2"),
         (ROWS, "(column=load+1)", "column 'load' .* is named twice"),
-        (ROWS, "", "column 'day' in line 2 of .* is 'd0'; expected a number: choose columns of numbers"),
+        (ROWS, "", "column 'day' in line 2 of .* is 'd0'; expected a number: .* or choose columns of numbers"),
         (ROWS + "x,,1\n", "(column=load)", "column 'load' in line 22 .* is empty; .* fill the gap, or cut"),
-        (ROWS + "x\n", "(column=load)", "line 22 .* is empty"),
+        (ROWS + "x\n", "(column=load)", "line 22 .* has 1 cell, the header 3; expected as many in every line"),
+        ("1,2\n0,13,0,38\n" * 9, "", "line 2 of .* has 4 cells, the first row 2; .* write decimals with a point"),
+        ("a\n1\n2\n\n3\n" + "4\n5\n" * 9, "", "column 'a' in line 4 .* is empty; expected a number: fill the gap"),
+        ('a\n1\n2\n""\n' + "4\n5\n" * 9, "", "column 'a' in line 4 .* is empty; expected a number: fill the gap"),
+        (
+            "a,b\n1,2\n,\n" + "4,6\n5,7\n" * 9,
+            "",
+            "column 'a' in line 3 .* is empty; expected a number: fill the gap",
+        ),
+        (
+            "a,b\n1,2\n\n" + "4,6\n5,7\n" * 9,
+            "",
+            "column 'a' in line 3 .* is empty; expected a number: fill the gap",
+        ),
+        ("1\n2\n3\n,\n", "", "column '0' in line 4 .* is empty"),
+        ("a\nNA\n" + "1\n2\n" * 9, "", "column 'a' in line 2 of .* is 'NA'; expected a number: fill gaps"),
+        ("day,a\n-,MW\n" + "0,1\n1,2\n" * 9, "(column=a)", "'a' in line 2 .* is 'MW'; .* remove lines that are no"),
+        ("a\n1_0\n" + "1\n2\n" * 9, "", "line 2 of .* is '1_0'; expected a number"),
+        ("a\tb\n" + "1\t2\n" * 9, "", "delimit cells by , or ; and not by tabs"),
+        ("a;b\n0,1;2\n" + "1;2\n" * 9, "", "column 'a' in line 2 .* is '0,1'; .* write decimals with a point"),
+        ("0,1;2,3\n" + "1,5;2\n" * 9, "", "column '0' in line 1 .* is '0,1'; .* write decimals with a point"),
+        ("a,b\n", "", "has a header and nothing below it"),
         (ROWS + "x,nan,1\n", "(column=load)", "line 22 .* is nan; .* fill the gap, or cut"),
         (ROWS + "x,-inf,1\n", "(column=load)", "is -inf"),
         ("a;b\n" + '"1,5";2\n' * 9, "", "is '1,5'; expected a number: write decimals with a point"),
@@ -204,6 +233,18 @@ def test_a_file_that_has_changed_is_told_by_its_digest(file: Any) -> None:
     file("1\n2\n" * 8 + "1\n3\n")
     with pytest.raises(RunError, match=r"series\.csv has changed since it was first read"):
         load_series(kept)
+
+
+def test_a_file_is_parsed_once_for_all_who_ask_until_it_changes(file: Any) -> None:
+    text = file("1\n2\n" * 9)
+    first = load_series(text)
+    kept = load_series(f"csv(digest={first.digest}):{text.partition(':')[2]}")
+    assert kept.inputs is first.inputs
+    assert kept.source != first.source == text
+    file("1\n3\n" * 9)  # as long, and perhaps in the same instant
+    assert load_series(text).digest != first.digest
+    with pytest.raises(ValueError, match="read-only"):
+        first.inputs[0] = 3
 
 
 def test_real_series_have_no_gaps() -> None:
