@@ -2,8 +2,7 @@
 
 Five MLPs of ten layers of 20 units on path encodings, 200 epochs of Adam at 0.01: the paper's settings. They differ
 in initial weights and batches only. Differs from the paper: the loss is the mean absolute error on standardised
-accuracies, as in NASLib (the paper's relative error needs a known least error), and what is read of a network is
-the user's choice, the one-hot choices unless told.
+accuracies, as in NASLib (the paper's relative error needs a known least error).
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class MlpEnsemble(FeaturePredictor):
         space: Space,
         scores: Columns | None = None,
         seed: int = 0,
-        features: str = "onehot",
+        features: str = "path",
         target: str = "plain",
         members: int = 5,
         layers: int = 10,

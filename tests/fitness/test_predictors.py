@@ -137,12 +137,12 @@ def test_every_kind_of_features_works_on_every_space(name: str) -> None:
     assert isinstance(space, Space)
     rng = Random(0)
     genotypes = [space.sample(rng) for _ in range(4)]
-    features = make_features("onehot+tokens+graph+scores", space)
+    features = make_features("onehot+tokens+path+graph+scores", space)
     matrix = features.matrix(genotypes)
     assert matrix.shape == (4, len(features.names))
     assert len(set(features.names)) == len(features.names)
     assert np.isfinite(matrix).all()
-    again = make_features("onehot+tokens+graph+scores", space).matrix(genotypes[2:])
+    again = make_features("onehot+tokens+path+graph+scores", space).matrix(genotypes[2:])
     assert np.array_equal(again, matrix[2:])  # whatever stands beside them
     assert features.matrix([]).shape == (0, len(features.names))
 
@@ -164,6 +164,42 @@ def test_a_sequence_is_the_bits_and_the_operation_of_every_vertex() -> None:
     assert Tokens(space).tokens([genotype]).tolist() == [want]
     cells = Tokens(SPACE).tokens(members(200))
     assert (cells != cells[0]).any(axis=0).sum() == 6  # only the operations of NAS-Bench-201 ever differ
+
+
+@pytest.mark.parametrize(("name", "columns"), [("nas-bench-101", 364), ("nats-tss", 85), ("nds-darts", 512)])
+def test_there_are_as_many_paths_as_published_or_512(name: str, columns: int) -> None:
+    space = SPACES.create(name, short(name))
+    assert isinstance(space, Space)
+    assert len(make_features("path", space).names) == columns
+
+
+def test_paths_are_those_that_carry_something() -> None:
+    features = make_features("path", SPACE)
+
+    def paths(text: str) -> set[str]:
+        row = features.matrix([cell(text)])[0]
+        return {name.removeprefix("path:cell > ") for name, there in zip(features.names, row, strict=True) if there}
+
+    assert paths("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|none~2|") == {
+        "skip_connect",
+        "nor_conv_3x3 > avg_pool_3x3",
+    }
+    assert paths("|none~0|+|none~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|skip_connect~2|") == set()
+
+
+def test_without_cells_paths_are_runs_of_layers() -> None:
+    space = SPACES.create("munas", {})
+    assert isinstance(space, Space)
+    rng = Random(0)
+    genotypes = [space.sample(rng) for _ in range(20)]
+    features = make_features("path", space)
+    rows = features.matrix(genotypes)
+    assert {name.count(">") for name in features.names} == {0, 1, 2}
+    # A run is there only if the shorter one that it begins with is.
+    for place, name in enumerate(features.names):
+        shorter = name.rpartition(" > ")[0]
+        if shorter in features.names:
+            assert (rows[:, features.names.index(shorter)] >= rows[:, place]).all()
 
 
 def test_graph_features_count_paths_that_carry_something() -> None:

@@ -28,6 +28,7 @@ FEATURES = Registry(
     {
         "graph": "fitness.predictors.features.graph:graph",
         "onehot": "fitness.predictors.features.onehot:OneHot",
+        "path": "fitness.predictors.features.paths:Paths",
         "scores": "fitness.predictors.features.scores:Scores",
         "tokens": "fitness.predictors.features.tokens:Tokens",
     },

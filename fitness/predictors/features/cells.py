@@ -42,6 +42,7 @@ class CellForm:
         cells: Names of the cells of a genotype.
         operations: What labels stand for.
         most: Vertices of its largest cell, the first and the last included.
+        longest: Operations on the longest path through a cell.
         read: The cells of a genotype, in the order of `cells`.
         nothing: Label of the operation that passes nothing on; -1 if there is none.
         same: Label of the operation that passes on what it reads; -1 if there is none.
@@ -50,6 +51,7 @@ class CellForm:
     cells: tuple[str, ...]
     operations: tuple[str, ...]
     most: int
+    longest: int
     read: Callable[[Genotype], tuple[LabelledCell, ...]]
     nothing: int = -1
     same: int = -1
@@ -59,15 +61,16 @@ def cell_form(space: Space) -> CellForm | None:
     """What the cells of a space are like; None if its networks are not made of cells that it chooses."""
     if isinstance(space, NatsTss):
         nothing, same = OPERATIONS.index("none"), OPERATIONS.index("skip_connect")
-        return CellForm(("cell",), OPERATIONS, len(EDGES) + 2, _of_edges, nothing, same)
+        return CellForm(("cell",), OPERATIONS, len(EDGES) + 2, 3, _of_edges, nothing, same)
     if isinstance(space, NasBench101):
-        return CellForm(("cell",), VERTEX_OPERATIONS, MOST_VERTICES, _of_vertices)
+        return CellForm(("cell",), VERTEX_OPERATIONS, MOST_VERTICES, MOST_VERTICES - 2, _of_vertices)
     if isinstance(space, NdsSpace):
         known = space.family.operations
         return CellForm(
             CELLS,
             (*known, "before", "last"),
             1 + INPUTS + 2 * space.family.nodes + 1,
+            1 + space.family.nodes,
             partial(_of_states, space),
             known.index("none") if "none" in known else -1,
             known.index("skip_connect"),

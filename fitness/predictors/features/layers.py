@@ -15,7 +15,7 @@ from spaces.layers import OPS, Conv, Op, Pool, Shape
 from spaces.network import Network
 from spaces.space import Genotype, Space
 
-__all__ = ["LayerGraph"]
+__all__ = ["LayerGraph", "kind_of", "width_of"]
 
 _CONVOLUTIONS = ("pointwise", "conv", "large conv", "depthwise")  # one pixel, up to 3x3, beyond, channel by channel
 _POOLS = ("max pool", "avg pool")
@@ -61,15 +61,16 @@ def _row(network: Network) -> list[float]:
         shortest.append(min((shortest[source] for source in inputs), default=0) + weighs)
         if not inputs:
             continue
-        counts[_kind(op, network.shapes[inputs[0]])] += 1
+        counts[kind_of(op, network.shapes[inputs[0]])] += 1
         strided += isinstance(op, Conv | Pool) and max(op.stride) > 1
         if weighs:
-            widths.append(log(_width(shape)))
+            widths.append(log(width_of(shape)))
             volumes.append(log(volume))
     return [*counts.values(), strided, longest[-1], shortest[-1], *_summary(widths), *_summary(volumes)]
 
 
-def _kind(op: Op, shape: Shape) -> str:
+def kind_of(op: Op, shape: Shape) -> str:
+    """What a layer that reads a map of this shape is called among the features."""
     if isinstance(op, Conv):
         if 1 < op.groups == shape[0]:
             return "depthwise"
@@ -77,7 +78,7 @@ def _kind(op: Op, shape: Shape) -> str:
     return f"{op.kind} pool" if isinstance(op, Pool) else type(op).__name__
 
 
-def _width(shape: Shape) -> int:
+def width_of(shape: Shape) -> int:
     """Channels of a map, features of a vector or of each step of a series."""
     return shape[1] if len(shape) == 2 else shape[0]
 
