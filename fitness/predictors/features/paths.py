@@ -4,7 +4,7 @@ White, Neiswanger, Savani: BANANAS, AAAI 2021, arXiv:1910.11858, section 3, "pat
 path is the operations on it in order, whichever vertices they are at, so 3^0 + 3^1 + ... + 3^5 = 364 columns. In
 NATS-Bench's topology space paths that the operation `none` blocks are no paths: 4^0 + ... + 4^3 = 85 columns.
 
-Where there would be more than 512 columns (NDS), they are the 512 paths that most of 100 random members have; the
+Where there would be more than 512 columns (NDS), they are the 512 paths that most of 200 random members have; the
 paper truncates too, by length. Spaces without cells differ from the paper, which has none: their columns are runs
 of one to three layers that follow one another, each layer told by kind and width.
 """
@@ -31,7 +31,7 @@ __all__ = ["Paths"]
 Path = tuple[str, ...]
 
 _COLUMNS = 512  # at most
-_MEMBERS = 100  # random ones, looked at where all paths would be too many
+_MEMBERS = 200  # random ones, looked at where all paths would be too many
 _RUN = 3  # layers
 
 
