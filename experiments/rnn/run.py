@@ -116,9 +116,10 @@ def main() -> None:
         table = searches.compared(lines, others)
         print(f"\n## {name}: {options.budget} evaluations of {options.fitness}\n\n{table}")
         print(f"\nThe best so far after so many records:\n\n{searches.at_records(lines, READ_AT)}", flush=True)
+        first = [line for line in lines if line["seed"] < options.winners]
         for recipe in options.recipes:
-            winners = searches.winners(options.folder, name, lines, recipe, options)
-            text = searches.forecasting(name, lines, winners, made.get(recipe, []))
+            winners = searches.winners(options.folder, name, first, recipe, options)
+            text = searches.forecasting(name, first, winners, made.get(recipe, []))
             print(f"\n## {name}: what the winners forecast, {recipe} recipe\n\n{text}", flush=True)
         if found is not None and "published" in made:
             print(

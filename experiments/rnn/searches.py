@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from train_networks import read, recipe_of, trained
 
 from engine import search
-from engine.comparison.outcome import _holm as holm
+from engine.comparison.outcome import _holm as holm  # the package offers no other way to it
 from engine.results.statistics import wilcoxon_signed_rank
 from fitness.mrs import mrs
 from fitness.series import Series, SeriesSource, load_series, persistence
@@ -31,6 +31,7 @@ Trainings = dict[str, Lines]  # by recipe
 STRATEGIES = (
     "random",
     "resn",
+    "resn(adapt=false)",
     "aging(population=10,tournament=3)",
     # MIP-EGO's own 500 evaluations of the model per entry of the vector would take four times as long.
     "mipego(encoding=flag,inner=500)",
@@ -143,11 +144,11 @@ def at_records(lines: Lines, counts: Sequence[int]) -> str:
 
 
 def winners(folder: Path, name: str, lines: Lines, recipe: str, options: Namespace) -> Lines:
-    """Train what the searches of the first seeds found, and the largest network; each network once."""
+    """Train what the searches found, and the largest network; each network once."""
     series = load_series(name)
     file = folder / f"{name}-winners-{recipe}.jsonl"
     done = [line["genotype"] for line in read(file)]
-    for choices in (LARGEST, *(line["genotype"] for line in lines if line["seed"] < options.winners)):
+    for choices in (LARGEST, *(line["genotype"] for line in lines)):
         if choices in done or options.as_is:
             continue
         line = trained(series, Genotype(choices), recipe_of(recipe, options.epochs))
