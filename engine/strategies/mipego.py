@@ -44,6 +44,7 @@ from engine.strategies.surrogate import grow
 from spaces.errors import UnknownName, UsageError
 from spaces.space import Genotype, Space
 
+_CLIPPED = 1e100  # merits beyond, whose squares would overflow
 _NO_DOUBT = 1e-10  # standard deviation below which nothing is expected to be gained, as in MIP-EGO
 
 
@@ -116,7 +117,8 @@ class MixedIntegerBayes:
         """See `Strategy.tell`."""
         merits = self._objectives.merits(record)
         self._open.pop(record.number, None)
-        self._merits[record.number] = merits[0] if merits is not None and math.isfinite(merits[0]) else -math.inf
+        merit = merits[0] if merits is not None else math.nan
+        self._merits[record.number] = min(max(merit, -_CLIPPED), _CLIPPED) if math.isfinite(merit) else -math.inf
 
     def adopt(self, candidate: Candidate) -> None:
         """See `Strategy.adopt`."""
@@ -153,7 +155,8 @@ class MixedIntegerBayes:
             gaps, member = self._vectors.gaps(codes)
             new = member & ~np.isin(_packed(repaired), known)
             mean, deviation = model(columns(self._vectors.variables, repaired if self._repair else codes))
-            gain = np.where(deviation < _NO_DOUBT, 0.0, expected_improvement(mean, deviation, most))
+            sure = deviation < _NO_DOUBT
+            gain = np.where(sure, 0.0, expected_improvement(mean, np.where(sure, 0.0, deviation), most))
             if self._repair:
                 return np.where(new, gain, 0.0), new
             return gain - np.where(new, gaps, burden), new

@@ -245,6 +245,13 @@ def test_what_has_no_merit_is_taken_for_the_worst_told() -> None:
     assert [run(status) for status in ("failed", "infeasible", "ok")] == [expected] * 3
 
 
+@pytest.mark.parametrize("most", [1e200, math.nextafter(math.inf, 0)])
+def test_merits_as_large_as_numbers_go_are_merits(most: float) -> None:
+    """Warnings are errors here; squares of such numbers are beyond a float."""
+    judge = judged(lambda genotype: math.copysign(most, numbers(genotype)[0] - 25))
+    assert len(drive(_mipego(Grid(2, 49)), 9, judge)) == 9
+
+
 def test_gaps_and_what_is_known_are_charged_where_nothing_is_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a model that expects nothing, minus the worth is the charge: gaps, or H(H+1)/2 = 6."""
     kept: list[Any] = []
@@ -290,6 +297,7 @@ def test_every_member_is_asked_once() -> None:
         strategy.ask()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoding", "seed"), [("size", 1), ("plain", 2)])
 def test_it_finds_better_lists_than_random_search(encoding: str, seed: int) -> None:
     found = drive(_mipego(PLAIN, seed, encoding=encoding, trees=10, inner=500), 32, judged(_units))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -103,6 +104,7 @@ def test_nothing_is_asked_twice_and_a_small_space_comes_to_its_end() -> None:
         strategy.ask()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("open_asks", [1, 5])
 def test_it_climbs_where_random_search_strays(open_asks: int) -> None:
     hill = judged(near(70, 20, 50, 90))
@@ -175,6 +177,12 @@ def test_strengths_grow_by_half_or_fall_to_a_quarter_within_their_limits() -> No
     assert Strengths(1.0, 0.0, 9e5).adapted(True) == (1.0, 0.0, 1e6)
 
 
+def test_a_gaussian_step_below_one_never_grows_by_standstill() -> None:
+    strategy = _resn(MlpSpace(), mutation="gaussian", step=0.6)
+    drive(strategy, 20, judged(lambda genotype: 0.0))
+    assert strategy.strengths.step == 0.6
+
+
 @pytest.mark.parametrize(
     ("worth", "adapt", "expected"),
     [
@@ -219,15 +227,24 @@ def test_a_restart_resets_the_strengths() -> None:
     assert (len(records), strategy.strengths) == (19, (0.2, 0.2, 40.0))
 
 
-@pytest.mark.parametrize("open_asks", [1, 6])
-def test_the_best_is_never_lost_with_several_asks_open(open_asks: int) -> None:
-    """What was asked before a restart and told after it counts as a child."""
-    strategy = _resn(MlpSpace(), **ANEW)
-    records = drive(strategy, 100, judged(_units), open_asks)
-    settled = records[: len(records) - len(strategy._children)]
-    best = max((*settled, *records), key=lambda record: record.scores["worth"])
-    kept = {one.number for one in (*strategy._parents, *strategy._children)}
-    assert best.number in kept
+@pytest.mark.parametrize("open_asks", [1, 4])
+def test_a_restart_keeps_only_who_migrates_whatever_is_open(open_asks: int) -> None:
+    """What was asked before a start and told after it is neither parent nor child, nor counted; here it is best."""
+    strategy, starts = _resn(MlpSpace(), **ANEW), [0]
+
+    def judge(candidate: Candidate) -> Record:
+        if strategy._start > starts[-1]:
+            starts.append(strategy._start)
+        return told(candidate, -candidate.number)
+
+    records = drive(strategy, 100, judge, open_asks)
+    assert len(starts) == 3
+    assert all(later - start >= 20 for start, later in pairwise(starts))
+    for start, end in pairwise([*starts, 100]):
+        parents = {record.parent for record in records[start:end] if record.parent is not None}
+        assert parents - set(range(start, end)) <= {0}  # the best of all, which migrates
+        assert len(parents) > 1
+        assert [record.parent for record in records[start : start + 3]] == [None] * 3
 
 
 @pytest.mark.parametrize("open_asks", [1, 4])
@@ -249,17 +266,43 @@ def test_resuming_with_restarts_goes_on_as_before(open_asks: int) -> None:
         ({"p_gene": 0.0}, "p_gene is 0.0; expected a probability above 0"),
         ({"p_gene": math.nan}, "p_gene is nan; expected a probability"),
         ({"p_length": 1.5}, "p_length is 1.5; expected a probability"),
-        ({"step": 0.0}, "step is 0.0; expected a number above 0"),
+        ({"p_length": "a"}, "p_length is 'a'; expected a probability"),
+        ({"p_length": True}, "p_length is True; expected a probability"),
+        ({"step": 0.0}, "step is 0.0; expected a number at least 1"),
+        ({"step": 0.9}, "step is 0.9; expected a number at least 1"),
+        ({"step": 0.0, "mutation": "gaussian"}, "step is 0.0; expected a number above 0"),
         ({"step": math.nan}, "step is nan"),
         ({"adapt": 1}, "adapt is 1; expected true or false"),
         ({"restarts": -1}, "restarts is -1"),
-        ({"max_eval": 0}, "max_eval is 0"),
+        ({"max_eval": 50}, "max_eval is 50, but restarts is 0; expected restarts from 1, or no max_eval"),
+        ({"migrate": 0}, "migrate is 0, but restarts is 0; expected restarts from 1, or no migrate"),
+        ({"restarts": 1, "max_eval": 0}, "max_eval is 0; expected a whole number from 1"),
         ({"restarts": 1, "migrate": 3}, "migrate for a population of 3 is 3; expected a whole number from 0 to 2"),
     ],
 )
 def test_wrong_options_are_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=f"^{message}[^\n]*$"):
         _resn(WAVES, **options)
+
+
+@pytest.mark.parametrize("space", [Grid(2, 4), RnnSpace(min_layers=2, max_layers=2)])
+def test_a_chance_of_the_length_is_refused_where_there_is_but_one(space: Space) -> None:
+    with pytest.raises(
+        UsageError, match=f"^strategy 'resn': p_length is for lists .* '{space.name}' has none [^\n]*$"
+    ):
+        _resn(space, p_length=0.2)
+
+
+def test_a_population_of_one_starts_anew_with_nobody() -> None:
+    records = drive(_resn(MlpSpace(), population=1, restarts=1, max_eval=10), 30, judged(_units))
+    assert [record.number for record in records if record.parent is None] == [0, 10]
+
+
+@pytest.mark.parametrize("most", [1e308, math.nextafter(math.inf, 0)])
+def test_merits_as_large_as_numbers_go_are_merits(most: float) -> None:
+    strategy = _resn(MlpSpace(), population=3, offspring=3, step=40)
+    drive(strategy, 12, lambda candidate: told(candidate, most if candidate.number > 2 else -most))
+    assert strategy.strengths.step == 40 * 1.5 / 16  # better once, then the same twice
 
 
 def test_children_keep_the_numbers_of_a_space_without_lists_within_bounds() -> None:
