@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "scores": tuple(SPACES),
     "mcu": (),
     "rnn": (),
+    "predictors": (TSS,),
 }
 
 

@@ -184,7 +184,14 @@ def test_equal_accuracies_are_told_back(text: str) -> None:
     assert (std >= 0).all()
 
 
-@pytest.mark.parametrize("text", ["emprox_untrained(hidden=16)", "nao(epochs=25,hidden=16)", "mlp(epochs=20)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "emprox_untrained(hidden=16)",
+        "mlp(epochs=20)",
+        pytest.param("nao(epochs=25,hidden=16)", marks=pytest.mark.slow),
+    ],
+)
 def test_convolutions_are_found_to_be_good(text: str) -> None:
     queries = drawn(90)[30:]
     found = fitted(text, 30).predict(queries).mean

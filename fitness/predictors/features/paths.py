@@ -6,7 +6,7 @@ NATS-Bench's topology space paths that the operation `none` blocks are no paths:
 
 Where there would be more than 512 columns (NDS), they are the 512 paths that most of 200 random members have; the
 paper truncates too, by length. Spaces without cells differ from the paper, which has none: their columns are runs
-of one to three layers that follow one another, each layer told by kind and width.
+of one to three layers that follow one another, each layer told by kind and width, from 64 random members.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ Path = tuple[str, ...]
 
 _COLUMNS = 512  # at most
 _MEMBERS = 200  # random ones, looked at where all paths would be too many
+_BUILT = 64  # of spaces without cells: each is built for it
 _RUN = 3  # layers
 
 
@@ -59,7 +60,8 @@ class Paths:
                 every = (path for length in lengths for path in product(labels, repeat=length))
                 return {(*form.cells, *path): place for place, path in enumerate(every)}
         rng = Random(0)
-        counts = Counter(path for _ in range(_MEMBERS) for path in self._read(self._space.sample(rng)))
+        members = _MEMBERS if form else _BUILT
+        counts = Counter(path for _ in range(members) for path in self._read(self._space.sample(rng)))
         chosen = sorted(counts, key=lambda path: (-counts[path], path))[:_COLUMNS]
         return {path: place for place, path in enumerate(chosen)}
 
