@@ -67,7 +67,8 @@ def errors(
     """
     where, kind = torch.device(device), torch.float32 if single else torch.float64
     threads = threads if where.type == "cpu" else 1
-    block = block or _block(stack, seen, samples, where, threads, kind.itemsize)
+    keeps = draws.growth(samples * stack.draws)
+    block = block or _block(stack, seen, samples, where, threads, kind.itemsize, keeps)
     sizes = [min(block, samples - first) for first in range(0, samples, block)]
 
     with _alone(where), ThreadPoolExecutor(threads) as pool:
@@ -104,8 +105,10 @@ def _alone(device: torch.device) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _block(stack: Stack, seen: Distinct, samples: int, device: torch.device, threads: int, itemsize: int) -> int:
-    """How many samples to compute together."""
+def _block(
+    stack: Stack, seen: Distinct, samples: int, device: torch.device, threads: int, itemsize: int, keeps: int
+) -> int:
+    """How many samples to compute together; `keeps` bytes are for the draws that are kept."""
     windows, steps = min(len(seen.inputs), _WINDOWS), stack.look_back
     widest = max(4 * layer.units for layer in stack.layers)
     inner = max(layer.rows for layer in stack.layers)
@@ -114,11 +117,15 @@ def _block(stack: Stack, seen: Distinct, samples: int, device: torch.device, thr
     each += 4 * stack.draws + 8 * stack.outputs * (len(seen.inputs) + 2 * len(seen.targets))
     if device.type == "cuda":
         free: int | None = torch.cuda.mem_get_info(device)[0]
+        keeps = 0  # elsewhere
     else:
         free = available_bytes()
-    room = samples if free is None else free // 2 // threads // each
-    if free is not None and free < each * threads:
-        raise MemoryError(f"one sample of the weights needs {each:,} bytes, {free // threads:,} are available")
+    if free is not None and free < each * threads + keeps:
+        raise MemoryError(
+            f"one sample of the weights per thread and the kept draws need {each * threads + keeps:,} bytes, "
+            f"{free:,} are available"
+        )
+    room = samples if free is None else (free - keeps) // 2 // threads // each
     step = max(layer.draws for layer in stack.layers) + windows * widest
     cached = _WORKED_ON[device.type] // (step * itemsize)
     return max(1, min(room, cached, -(-samples // threads)))

@@ -17,7 +17,7 @@ from fitness.mrs.stack import Law
 
 __all__ = ["KEPT", "Draws"]
 
-KEPT = 2**26  # 256 MB
+KEPT = 2**24  # 64 MB
 _LEAST = 2**16  # drawn at a time
 _MOST = 2**20  # likewise; NumPy makes float64 first
 
@@ -38,6 +38,11 @@ class Draws:
         self._kept = _prefix(seed, normal) if keep else None
         self._own = None if keep else _Source(seed, normal)
         self._at = 0
+
+    def growth(self, count: int) -> int:
+        """Bytes that the process keeps more when that many more numbers have been taken."""
+        kept = self._kept
+        return 0 if kept is None else 4 * max(0, min(KEPT, self._at + count) - kept.count)
 
     def take(self, count: int) -> Floats:
         """The next numbers, (count,); not to be written to."""
@@ -77,25 +82,25 @@ class _Source:
 
 
 class _Prefix:
-    """The first numbers of a stream, as many as were ever asked for."""
+    """The first numbers of a stream, `count` of them: as many as were ever asked for."""
 
     def __init__(self, seed: int, normal: bool) -> None:
         self._source = _Source(seed, normal)
         self._numbers = np.empty(KEPT, np.float32)  # the system gives pages when they are written to
-        self._count = 0
+        self.count = 0
         self._lock = threading.Lock()
 
     def upto(self, count: int) -> Floats:
         with self._lock:
-            if count > self._count:
-                end = min(KEPT, max(count, self._count + _LEAST))
-                self._source.fill(self._numbers[self._count : end])
-                self._count = end
+            if count > self.count:
+                end = min(KEPT, max(count, self.count + _LEAST))
+                self._source.fill(self._numbers[self.count : end])
+                self.count = end
         return self._numbers[:count]
 
     def beyond(self) -> _Source:
         """What draws the numbers behind the kept ones, all of which have been drawn."""
-        assert self._count == KEPT
+        assert self.count == KEPT
         return self._source.copy()
 
 

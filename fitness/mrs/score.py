@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from hashlib import blake2b
-from math import isfinite
+from math import inf, isfinite
 from typing import ClassVar, Literal, cast
 
 import numpy as np
@@ -59,14 +59,20 @@ class Sampling:
     series: SeriesSource | None = None
 
     def __post_init__(self) -> None:
-        if self.samples < 2:
-            raise UsageError(f"mrs: samples is {self.samples}; expected 2 or more, of which to take the spread")
+        if type(self.samples) is not int or self.samples < 2:
+            raise UsageError(
+                f"mrs: samples is {self.samples!r}; expected a whole number from 2, of which to take the spread"
+            )
         if self.law not in LAWS:
-            raise UnknownName("law of mrs", self.law, LAWS)
-        if not 0 < self.scale <= 1e30:
+            raise UnknownName("law of mrs", str(self.law), LAWS)
+        if not 0 < _number("scale", self.scale) <= 1e30:
             raise UsageError(f"mrs: scale is {self.scale}; expected a number above 0 and at most 1e30")
         if self.split not in PARTS:
-            raise UnknownName("part of a series", self.split, PARTS)
+            raise UnknownName("part of a series", str(self.split), PARTS)
+        for name in ("common", "single"):
+            if type(getattr(self, name)) is not bool:
+                raise UsageError(f"mrs: {name} is {getattr(self, name)!r}; expected true or false")
+        object.__setattr__(self, "scale", float(self.scale))  # 2 and 2.0 are one score
 
     def source(self) -> SeriesSource:
         """Where the series comes from.
@@ -212,7 +218,9 @@ class Mrs:
     needs: ClassVar[Needs] = "network"
 
     def __post_init__(self) -> None:
-        self._check(self.upper or float("inf"))
+        for name in ("threshold", "lower", "upper"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        self._check(self.upper or inf)
 
     def _check(self, upper: float) -> None:
         if not self.lower < self.threshold < upper:
@@ -220,6 +228,18 @@ class Mrs:
                 f"mrs: threshold is {self.threshold:g}; expected a number above lower={self.lower:g} and below "
                 f"upper={upper:g}"
             )
+
+    @property
+    def bound(self) -> float:
+        """Where the law of the errors is truncated above, of the series if not by `upper`.
+
+        Raises:
+            UsageError: The threshold is not below it; or there is no series.
+            RunError: The series cannot be read.
+        """
+        bound = self.upper or self.sampling.source().open().error_bound
+        self._check(bound)
+        return bound
 
     @property
     def name(self) -> str:
@@ -233,10 +253,9 @@ class Mrs:
             UsageError: See `Sampling.moments`; or the threshold is not below the series' own upper bound.
             ScoreFailed: See there; or the number is beyond what a float holds.
         """
-        upper = self.upper or self.sampling.source().open().error_bound
-        self._check(upper)
+        bound = self.bound
         mean, std = self.sampling.moments(network)
-        value = log_p(mean, std, self.threshold, self.lower, upper)
+        value = log_p(mean, std, self.threshold, self.lower, bound)
         if not isfinite(value):
             raise ScoreFailed(f"ln p of errors with mean {mean:.6g} and standard deviation {std:.6g} is not finite")
         return value
@@ -279,6 +298,13 @@ class MrsMoment:
         return self.sampling.moments(network)[0 if self.moment == "mean" else 1]
 
 
+def _number(name: str, value: object) -> float:
+    """An option that has to be a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
+        raise UsageError(f"mrs: {name} is {value!r}; expected a finite number")
+    return float(value)
+
+
 def _spelled(title: str, *options: Sampling | Mrs) -> str:
     """The title with the options that differ from their defaults."""
     chosen = []
@@ -303,7 +329,7 @@ def mrs(
     series: SeriesSource | None = None,
 ) -> Mrs:
     """MAE random sampling: ln of the probability that random weights forecast with an error below a threshold."""
-    return Mrs(Sampling(samples, law, float(scale), split, common, single, series), threshold, lower, upper)
+    return Mrs(Sampling(samples, law, scale, split, common, single, series), threshold, lower, upper)
 
 
 def mrs_mean(
@@ -316,7 +342,7 @@ def mrs_mean(
     series: SeriesSource | None = None,
 ) -> MrsMoment:
     """Mean absolute error of forecasts with random weights, averaged over the samples that mrs takes."""
-    return MrsMoment(Sampling(samples, law, float(scale), split, common, single, series), "mean")
+    return MrsMoment(Sampling(samples, law, scale, split, common, single, series), "mean")
 
 
 def mrs_std(
@@ -329,4 +355,4 @@ def mrs_std(
     series: SeriesSource | None = None,
 ) -> MrsMoment:
     """Standard deviation of the errors of forecasts with random weights, over the samples that mrs takes."""
-    return MrsMoment(Sampling(samples, law, float(scale), split, common, single, series), "std")
+    return MrsMoment(Sampling(samples, law, scale, split, common, single, series), "std")

@@ -1,8 +1,8 @@
 """Windows of a series of which none is computed twice.
 
 A periodic series shows a network the same windows again and again: the sine of 10 points per period has 10. Windows
-that round to the same multiples of float32's spacing at their largest value are run once, and the forecast of the
-first of them is compared with the target of each.
+are run once if in each column they round to the same multiples of float32's spacing at the largest value that they
+have there, and the forecast of the first of them is compared with the target of each.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def distinct(inputs: Floats, targets: Floats, *, merge: bool = True) -> Distinct
     """
     if not merge:
         return Distinct(inputs, targets, np.arange(len(inputs)))
-    spacing = float(np.spacing(np.abs(inputs).max(initial=np.float32(1e-30))))
-    grid = np.rint(inputs.reshape(len(inputs), -1).astype(np.float64) / spacing) + 0.0  # no -0
+    spacing = np.spacing(np.abs(inputs).max(axis=1, keepdims=True)).astype(np.float64)  # a power of 2
+    rounded = np.rint(inputs / spacing) * spacing + 0.0  # no -0
     found: dict[bytes, int] = {}
-    places = np.array([found.setdefault(row.tobytes(), len(found)) for row in grid], dtype=np.intp)
+    places = np.array([found.setdefault(row.tobytes(), len(found)) for row in rounded], dtype=np.intp)
     first = np.unique(places, return_index=True)[1]
     return Distinct(np.ascontiguousarray(inputs[first]), targets, places)
 

@@ -197,7 +197,7 @@ def test_little_memory_makes_smaller_blocks_and_none_an_error(monkeypatch: pytes
     assert errors(net, given, 13) == whole
     assert 1 < len(sizes) < 13
     monkeypatch.setattr(batched, "available_bytes", lambda: 100_000)
-    with pytest.raises(ScoreFailed, match=r"one sample of the weights needs .* bytes, 100,000 are available"):
+    with pytest.raises(ScoreFailed, match=r"one sample of the weights .* bytes, 100,000 are available"):
         mrs_errors(net, given, 13)
 
 
@@ -219,6 +219,20 @@ def test_equal_windows_are_run_once_and_change_nothing() -> None:
     assert len(distinct(given.inputs, given.targets, merge=False).inputs) == 636
 
 
+def test_windows_that_differ_in_what_a_network_can_see_are_not_merged() -> None:
+    """One spacing of float32 is a share of a window's own numbers, column by column."""
+    random = RandomState(1)
+    seen, targets = random.uniform(-1, 1, (40, 3, 2)).astype("f"), np.zeros((41, 1), "f")
+    outlier = np.concatenate([seen, np.full((1, 3, 2), 1e6, "f")])
+    assert len(distinct(outlier, targets).inputs) == 41
+    scaled = seen * np.array([1e6, 1e-6], "f")
+    scaled[:, :, 0] = scaled[0, :, 0]  # they differ in the small column only
+    again = distinct(np.concatenate([scaled, scaled]), np.zeros((80, 1), "f"))
+    assert again.places.tolist() == [*range(40)] * 2
+    doubled = np.concatenate([seen[:1], 2 * seen[:1], -seen[:1], 0 * seen[:1], -0.0 * seen[:1]])
+    assert distinct(doubled, targets[:5]).places.tolist() == [0, 1, 2, 3, 3]
+
+
 def test_draws_are_numpys_however_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = RandomState(8).normal(size=9000).astype("f")
     monkeypatch.setattr(draws, "KEPT", 5000)
@@ -226,6 +240,7 @@ def test_draws_are_numpys_however_they_are_asked_for(monkeypatch: pytest.MonkeyP
     draws._prefix.cache_clear()
     for keep in (True, False, True):
         stream = Draws(8, "normal", keep=keep)
+        assert stream.growth(9000) == (0 if draws._prefix.cache_info().hits or not keep else 4 * 5000)
         taken = [stream.take(count) for count in (1, 999, 3500, 1, 1499, 3000)]
         assert np.concatenate(taken).tolist() == numbers.tolist()
     draws._prefix.cache_clear()
@@ -276,13 +291,13 @@ def test_names_say_the_options_that_are_not_the_defaults() -> None:
 
 
 def test_wrong_options_are_refused_in_one_line() -> None:
-    with pytest.raises(UsageError, match=r"samples is 1; expected 2 or more"):
+    with pytest.raises(UsageError, match=r"samples is 1; expected a whole number from 2"):
         mrs(samples=1)
     with pytest.raises(UnknownName, match=r"law of mrs 'normall'; did you mean 'normal'"):
         mrs(law="normall")
     with pytest.raises(UnknownName, match=r"part of a series 'tran'; did you mean 'train'"):
         mrs_mean(split="tran")
-    with pytest.raises(UsageError, match=r"scale is 0.0; expected a number above 0"):
+    with pytest.raises(UsageError, match=r"scale is 0; expected a number above 0"):
         mrs_std(scale=0)
     with pytest.raises(UsageError, match=r"threshold is 3; .* above lower=0 and below upper=1"):
         mrs(threshold=3, upper=1)
@@ -290,6 +305,32 @@ def test_wrong_options_are_refused_in_one_line() -> None:
         mrs(threshold=3, series=SINE)(stacked(2, 2))
     with pytest.raises(UsageError, match=r"mrs without a series; name one, e.g. --space rnn --data sine"):
         mrs()(stacked(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 2.5}, "samples is 2.5; expected a whole number from 2"),
+        ({"samples": "10"}, "samples is '10'; expected a whole number from 2"),
+        ({"samples": True}, "samples is True; expected a whole number from 2"),
+        ({"threshold": "a"}, "threshold is 'a'; expected a finite number"),
+        ({"scale": "a"}, "scale is 'a'; expected a finite number"),
+        ({"scale": np.nan}, "scale is nan; expected a finite number"),
+        ({"lower": -np.inf}, "lower is -inf; expected a finite number"),
+        ({"upper": np.inf}, "upper is inf; expected a finite number"),
+        ({"common": "no"}, "common is 'no'; expected true or false"),
+        ({"single": 1}, "single is 1; expected true or false"),
+        ({"split": 3}, "unknown part of a series '3'; known: all"),
+        ({"law": None}, "unknown law of mrs 'None'"),
+    ],
+)
+def test_options_of_another_kind_are_refused_in_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^(mrs: )?{message}[^\n]*$"):
+        mrs(**options)
+
+
+def test_a_whole_number_is_the_same_option() -> None:
+    assert mrs(scale=2, upper=3).name == mrs(scale=2.0, upper=3.0).name == "mrs(scale=2.0,upper=3.0)"
 
 
 OTHERS = {
@@ -326,10 +367,22 @@ def test_errors_without_a_spread_have_no_score() -> None:
 
 def test_wide_networks_of_many_columns_are_scored_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     space = RnnSpace(preset="waste", min_layers=2, max_layers=2, min_units=60, max_units=60, max_look_back=2)
-    net = space.decode(space.sample(Random(0)))
-    monkeypatch.setattr(batched, "available_bytes", lambda: 20_000_000)
-    found = mrs_errors(net, windows(20, 2, 217, 217), 2)
-    assert np.isfinite(found).all()
+    net, given = space.decode(space.sample(Random(0))), windows(20, 2, 217, 217)
+    counts, make = [], batched._block
+
+    def watched(*arguments: Any) -> int:
+        counts.append(make(*arguments))
+        return counts[-1]
+
+    monkeypatch.setattr(batched, "_block", watched)
+    monkeypatch.setattr(batched, "_WORKED_ON", {"cpu": 2**40})  # of the memory alone
+    # At the least: a layer's weights in float64, and what it reads and the gates of a step.
+    one = 8 * (4 * 60 * (217 + 60 + 1) + 20 * (3 * (217 + 60 + 1) + 4 * 60))
+    for memory in (20_000_000, 40_000_000, 80_000_000):
+        monkeypatch.setattr(batched, "available_bytes", lambda memory=memory: memory)
+        assert np.isfinite(mrs_errors(net, given, 30)).all()
+        assert memory / 40 < counts[-1] * one <= memory / 2
+    assert counts == sorted(set(counts))
 
 
 @pytest.mark.gpu
