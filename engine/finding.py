@@ -28,7 +28,7 @@ def named(kind: str, text: str, example: str) -> tuple[str, dict[str, object]]:
     """
     if "(" not in text:
         return text, {}
-    term, *more = parse("".join(text.split()))
+    term, *more = parse("".join(text.split()), kind)
     if more:
         raise UsageError(f"{kind} {text!r}; expected one {kind}, e.g. {example}")
     return term.name, dict(term.options)

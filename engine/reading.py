@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Final
 
 from engine.config import RunConfig
 from engine.finding import Ends, space_factory
@@ -17,18 +18,34 @@ from spaces.registry import takes
 from spaces.space import Integer, Space
 
 __all__ = [
+    "FILE_FIGURES",
+    "check_benchmark",
     "check_columns",
     "check_look_back",
+    "check_thresholds",
     "data_of",
     "ends_in_words",
     "ends_of",
     "of_series",
     "pinned",
+    "reads_of",
     "space_with_ends",
     "suited",
 ]
 
+FILE_FIGURES: Final = ("arena_bytes", "arena_overhead_bytes", "tflite_file_bytes")
+"""Figures of a .tflite file, which networks that read a series have none of here."""
+
 _SERIES_SCORES = "mrs, mrs_mean, mrs_std or a figure such as params"
+
+
+def reads_of(space: str) -> str:
+    """What the networks of a space read, "images" or "series", by its text.
+
+    Raises:
+        UsageError: No such space.
+    """
+    return str(getattr(space_factory(space)[0], "reads", "images"))
 
 
 def ends_of(config: RunConfig) -> Ends:
@@ -40,8 +57,8 @@ def ends_of(config: RunConfig) -> Ends:
         UsageError: No such space, or data that it does not read.
         RunError: The series cannot be read.
     """
-    factory, options = space_factory(config.space)
-    if getattr(factory, "reads", "images") == "images":
+    _, options = space_factory(config.space)
+    if reads_of(config.space) == "images":
         return ("input_shape", config.image_shape), ("num_classes", config.classes)
     if config.input_shape != RunConfig.input_shape or config.classes != RunConfig.classes:
         raise UsageError(
@@ -61,7 +78,10 @@ def space_with_ends(text: str, ends: Ends) -> str:
     if "features" not in told and "outputs" not in told:
         return text
     added = ",".join(f"{name}={value}" for name, value in ends)
-    return f"{text.rstrip()[:-1]},{added})" if "(" in text else f"{text}({added})"
+    if "(" not in text:
+        return f"{text}({added})"
+    before = text.rstrip()[:-1].rstrip()
+    return f"{before}{'' if before.endswith('(') else ','}{added})"
 
 
 def data_of(config: RunConfig, reads: str, scores: Sequence[Fitness]) -> str:
@@ -77,6 +97,11 @@ def data_of(config: RunConfig, reads: str, scores: Sequence[Fitness]) -> str:
     """
     data = config.data
     if reads == "series":
+        if config.batch is not None:
+            raise UsageError(
+                f"batch {config.batch} is a number of images, and space {config.space!r} reads a time series; "
+                "leave it out: of series --batch is windows of a step, with --train-top or `engine train`"
+            )
         if data == "auto":
             return "sine"
         if not is_series(data) and _is_images(data):
@@ -136,6 +161,11 @@ def suited(fitness: Fitness, space: Space) -> Fitness:
                 f"{fitness.name} counts ReLUs, and networks of space {space.name!r} have none; expected --fitness "
                 + _SERIES_SCORES
             )
+        if fitness.name in FILE_FIGURES:
+            raise UsageError(
+                f"{fitness.name} is of a .tflite file, and networks of space {space.name!r} have none here; "
+                "expected flash_bytes or peak_ram_bytes"
+            )
     return fitness
 
 
@@ -189,8 +219,38 @@ def check_look_back(data: str, space: Space) -> None:
     series = load_series(data)
     part, rows = min(series.parts.items(), key=lambda item: len(item[1]))
     if len(rows) <= look_back.high:
+        most = len(rows) - 1
+        least = f"min_look_back={most}, " if most < look_back.low else ""
         raise UsageError(
             f"the {part} part of {data} has {len(rows)} rows, and networks of space {space.name!r} look back up to "
             f"{look_back.high}, which needs {look_back.high + 1}; expected a longer series, another split, or a "
-            f"space with max_look_back={len(rows) - 1} or less"
+            f"space with {least}max_look_back={most} or less"
+        )
+
+
+def check_thresholds(scores: Iterable[Fitness]) -> None:
+    """Find out before a search that a threshold of mrs is beyond all errors that its series allows.
+
+    Raises:
+        UsageError: It is.
+        RunError: The series cannot be read.
+    """
+    from fitness.mrs import Mrs
+
+    for score in scores:
+        if isinstance(score, Mrs):
+            _ = score.bound
+
+
+def check_benchmark(space: str, table: Sequence[str]) -> None:
+    """Say what there is instead of a benchmark of networks that read series, of which there is none.
+
+    Raises:
+        UsageError: No such space; or its networks read series and no table is given.
+    """
+    if not table and reads_of(space) == "series":
+        raise UsageError(
+            f"there is no benchmark of recurrent networks here for space {space!r}; compare by `engine run` with "
+            "each strategy or by experiments/rnn, or name a CSV file of your own with --table and --metric: "
+            "'index,arch_str,<numbers>', genotypes as JSON"
         )

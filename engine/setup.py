@@ -17,6 +17,7 @@ from engine.preparation import Clock, merits_of, sample_scores
 from engine.reading import (
     check_columns,
     check_look_back,
+    check_thresholds,
     data_of,
     ends_of,
     of_series,
@@ -368,6 +369,7 @@ class Setup:
         config = self.config
         if any(map(of_series, scores)):
             check_columns(self.data, self.space)
+            check_thresholds(scores)
         source = ProbeSource(
             self.data,
             self.space.channels_first,

@@ -91,12 +91,15 @@ def _plan(options: argparse.Namespace) -> Plan:
 
     from engine.comparison import Plan
     from engine.config import load_config
+    from engine.reading import check_benchmark
     from fitness.expression import split_list
 
-    if options.metric is None:
-        raise UsageError("nothing to judge by; name a column of the table with --metric")
     flags = {"budget": 100, "open": 1, "target": "none", **given(options)}
     spaces = str(flags.pop("space", "nats-tss"))
+    for space in split_list(spaces):
+        check_benchmark(space, options.table or ())
+    if options.metric is None:
+        raise UsageError("nothing to judge by; name a column of the table with --metric")
     base = replace(load_config(None, flags), workers=1, cluster=None, out=None)  # these are not the runs' own
 
     def listed(text: str | None, default: str) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ def call(options: argparse.Namespace) -> str:
     from pathlib import Path
 
     from engine.config import load_config
+    from engine.reading import check_benchmark
     from engine.results.correlate import Asked, correlate
     from engine.results.correlation_text import format_correlation
     from engine.results.limits import Limits
@@ -77,6 +78,7 @@ def call(options: argparse.Namespace) -> str:
     from engine.setup import Setup
     from fitness.expression import split_list
 
+    check_benchmark(options.space or "nats-tss", options.table or ())
     if options.metric is None:
         raise UsageError("nothing to correlate with; name a column of the table with --metric")
     if options.train_top is not None and options.regret is None:

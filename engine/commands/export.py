@@ -55,7 +55,7 @@ def call(options: argparse.Namespace) -> str:
     kind = format_for(options.format, options.out)
     if options.seed is not None and not FORMATS[kind].weights:
         raise UsageError(f"format {kind} has no weights that --seed could draw; leave it out")
-    data = with_series(options.data or "auto", options)
+    data = with_series(options.data or "auto", options, options.space)
     config = load_config(None, {"target": "none", **flags, **({"data": data} if is_series(data) else {})})
     wanted = Wanted(options.architecture, options.pick, options.top, options.objectives or (), options.seed)
     return format_exports(

@@ -74,7 +74,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="then train the N best on --data; without a fitness of yours the search is for "
         f"{_RECOMMENDED['fitness']} among {_RECOMMENDED['budget']} candidates with {_COMPUTE}, or "
-        "in space rnn for mrs",
+        "in space rnn for mrs, where --batch is windows of a step of training",
     )
     add_training(parser)
 
@@ -85,17 +85,20 @@ def call(options: argparse.Namespace) -> str:
 
     from engine.api import run
     from engine.config import load_config
+    from engine.reading import reads_of
     from engine.results.output import tell
     from engine.run_folder import default_path
     from engine.setup import Setup
     from fitness.reference import SAMPLE
 
     config = load_config(options.config, _recommended(options) | given(options))
-    config = replace(config, data=with_series(config.data, options))
+    config, windows = replace(config, data=with_series(config.data, options, config.space)), None
+    if options.train_top is not None and reads_of(config.space) == "series":
+        config, windows = replace(config, batch=None), config.batch  # of a step; nothing else of series has a batch
     if config.out is None:
         config = replace(config, out=str(default_path(config)))
     setup = Setup(config)
-    plan = _training(options, setup)
+    plan = _training(options, setup, windows)
     if plan is not None:
         plan.check(setup.space)
     if setup.sampled and not options.quiet:
@@ -110,10 +113,9 @@ def _recommended(options: argparse.Namespace) -> dict[str, object]:
     if options.train_top is None or options.config or options.fitness or options.objectives:
         return {}
     from engine.config import RunConfig
-    from engine.finding import space_factory
+    from engine.reading import reads_of
 
-    factory, _ = space_factory(options.space or RunConfig.space)
-    if getattr(factory, "reads", "images") == "series":
+    if reads_of(options.space or RunConfig.space) == "series":
         return {"fitness": "mrs"}
     bounds = options.bounds or []
     if not any(bound.strip().startswith(("macs", "munas_macs", "latency_ms")) for bound in bounds):
@@ -121,8 +123,8 @@ def _recommended(options: argparse.Namespace) -> dict[str, object]:
     return dict(_RECOMMENDED)
 
 
-def _training(options: argparse.Namespace, setup: Setup) -> Plan | None:
-    """How the best are to be trained afterwards, if they are."""
+def _training(options: argparse.Namespace, setup: Setup, windows: int | None) -> Plan | None:
+    """How the best are to be trained afterwards, if they are; on series by steps of so many windows."""
     asked = {name: value for name, value in training_asked(options).items() if name not in _OF_SEARCH}
     if options.train_top is None:
         if asked:
@@ -141,6 +143,7 @@ def _training(options: argparse.Namespace, setup: Setup) -> Plan | None:
     shared = {"data": config.data, "seed": config.seed, "device": config.device, "threads": config.threads}
     if setup.space.reads == "series":
         shared |= {"data": setup.data, "device": "cpu" if config.device == "auto" else config.device}
+        shared |= {} if windows is None else {"batch": windows}
     return plan_for(setup, shared | asked)
 
 

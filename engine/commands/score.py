@@ -34,5 +34,5 @@ def call(options: argparse.Namespace) -> str:
 
     flags = given(options)
     config = load_config(None, {"target": "none", **flags})
-    config = replace(config, data=with_series(config.data, options))
+    config = replace(config, data=with_series(config.data, options, config.space))
     return format_scores(score_architecture(options.architecture, config, flags, options.scores), options.json)

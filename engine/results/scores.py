@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.config import RunConfig
 from engine.preparation import sample_scores
+from engine.reading import FILE_FIGURES
 from engine.results.front import best_record
 from engine.results.tabular import format_number, json_number
 from engine.run_folder import RunFolder
@@ -185,10 +186,13 @@ def _is_number(text: str) -> bool:
 
 
 def _figures(setup: Setup) -> list[str]:
-    """Trace, of images, and every figure; the estimated latency if there are rates to estimate it from."""
+    """Trace, of images, and every figure that they have; the latency if there are rates to estimate it from."""
     modules = ["fitness.figure_fitness"]
     if setup.space.reads == "images":
         modules.append("fitness.trace")
     if setup.target is not None and setup.target.speed is not None:
         modules.append("fitness.latency")
-    return [name for name in FITNESS if FITNESS.builtin.get(name, "").partition(":")[0] in modules]
+    names = [name for name in FITNESS if FITNESS.builtin.get(name, "").partition(":")[0] in modules]
+    if setup.space.reads == "images":
+        return names
+    return [name for name in names if name not in FILE_FIGURES and not name.startswith("munas_")]

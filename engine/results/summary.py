@@ -14,10 +14,11 @@ from engine.results.hypervolume import coverage
 from engine.results.tabular import format_number, json_number
 from engine.setup import Setup
 from fitness.scores import Score
-from fitness.series import load_series
+from fitness.series import Series, load_series
 from spaces.supernet import SupernetSpace
 
 _ROWS = 10
+_COLUMNS = 6  # of a series that are named; files may have hundreds
 
 
 def announce(setup: Setup) -> str:
@@ -63,12 +64,22 @@ def announce(setup: Setup) -> str:
         series = load_series(setup.data)
         parts = ", ".join(f"{len(rows):,} for {name}" for name, rows in series.parts.items())
         lines.append(
-            f"series {setup.data}: {len(series):,} rows, {parts}; scale {series.scaling.kind}; weights of seed "
-            f"{config.score_seed}, device {setup.device}, threads {config.threads} in each of {_where(config)}"
+            f"series {setup.data}: {len(series):,} rows of {_columns(series)}, {parts}; "
+            f"scale {series.scaling.kind}; weights of seed {config.score_seed}, "
+            f"device {setup.device}, threads {config.threads} in each of {_where(config)}"
         )
     if config.out:
         lines.append(f"run folder {config.out}")
     return "\n".join(lines)
+
+
+def _columns(series: Series) -> str:
+    """What is seen, and what is forecast if that is something else."""
+    seen, told = (
+        ", ".join(names if len(names) <= _COLUMNS else (*names[: _COLUMNS - 1], f"... ({len(names)} columns)"))
+        for names in (series.names, series.target_names)
+    )
+    return seen if series.names == series.target_names else f"{seen} -> {told}"
 
 
 def _where(config: RunConfig) -> str:

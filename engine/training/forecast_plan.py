@@ -23,7 +23,7 @@ class ForecastPlan(Plan):
         data: A series; see `fitness.series.load_series`.
         epochs: See `fitness.training.recipe.ForecastRecipe`, as those that follow.
         batch: Windows of a step.
-        learning_rate: Of Adam.
+        learning_rate: Of Adam; None for the recipe's own.
         patience: Stop after that many epochs without a lower validation error; None never stops early.
         dropout: Share of the outputs of every recurrent layer that are zeroed in training.
         weight_range: Initial weights are uniform in plus or minus this; 0 for PyTorch's own.
@@ -39,7 +39,7 @@ class ForecastPlan(Plan):
 
     epochs: int = ForecastRecipe.epochs
     batch: int = ForecastRecipe.batch
-    learning_rate: float = ForecastRecipe.learning_rate
+    learning_rate: float | None = ForecastRecipe.learning_rate
     patience: int | None = ForecastRecipe.patience
     dropout: float = ForecastRecipe.dropout
     weight_range: float = ForecastRecipe.weight_range
@@ -50,12 +50,15 @@ class ForecastPlan(Plan):
     def __post_init__(self) -> None:
         # A training goes on from other folders too, and a series is the same however its text is written.
         object.__setattr__(self, "data", str(SeriesText.parse(self.data).absolute))
+        if self.learning_rate is None:  # the same plan as the one that names it
+            object.__setattr__(self, "learning_rate", ForecastRecipe.learning_rate)
         _ = self.recipe
         super().__post_init__()
 
     @property
     def recipe(self) -> ForecastRecipe:
         """How networks are trained."""
+        assert self.learning_rate is not None, "the plan has named it"
         return ForecastRecipe(
             epochs=self.epochs,
             batch=self.batch,

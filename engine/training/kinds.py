@@ -43,8 +43,8 @@ def plan_for(setup: Setup, asked: Mapping[str, Any]) -> Plan:
         if name not in known:
             other = next(each for each in PLANS if name in options_of([each]))
             raise UsageError(
-                f"{name} is of networks that read {other.kind.reads}, and those of this run read {reads}; leave it "
-                "out"
+                f"{name} (--{name.replace('_', '-')}) is of networks that read {other.kind.reads}, and those of "
+                f"this run read {reads}; leave it out"
             )
     if "data" in asked:
         data_of(replace(setup.config, data=asked["data"]), reads, ())

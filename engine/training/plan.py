@@ -61,7 +61,7 @@ class TrainingPlan(Plan):
         object.__setattr__(self, "data", absolute_source(self.data))  # a training goes on from other folders too
         if self.data == "noise":
             raise UsageError("data 'noise' has no class labels to train on; expected a source with labels: digits")
-        self._recipe(flip=bool(self.flip), shift=self.shift or 0)
+        self._recipe(flip=False if self.flip is None else self.flip, shift=self.shift or 0)
         if self.train_images is not None:
             self._check_whole("train_images", 2, 10**9)
         super().__post_init__()

@@ -21,8 +21,8 @@ Line = tuple[int, list[str]]  # its number in the file, from 1, and its cells
 def read_csv(path: str, content: bytes, columns: Sequence[str], targets: Sequence[str]) -> Rows:
     """Read some columns of a file.
 
-    The first row is a header if none of its cells is a number, not even one with a decimal comma; columns of a file without one are called by their
-    indices. Empty lines before it and at the end of the file are left out, any other is a gap.
+    The first row is a header if none of its cells is a number, be it one with a decimal comma; columns of a file
+    without one are called by their indices. Empty lines before it and at the end are left out, others are gaps.
 
     Args:
         path: Of the file, for messages.

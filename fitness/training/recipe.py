@@ -48,8 +48,9 @@ class Recipe:
             if not (value is None and name == "patience") and (type(value) is not int or value < least):
                 raise UsageError(f"{name} is {value!r}; expected a whole number of {least} or more")
         for name, value in (("learning_rate", self.peak_rate), ("weight_decay", self.weight_decay)):
-            if not (isfinite(value) and (value > 0 or (value == 0 and name == "weight_decay"))):
+            if not (_is_number(value) and (value > 0 or (value == 0 and name == "weight_decay"))):
                 raise UsageError(f"{name} is {value!r}; expected a number above 0")
+        _check_yes_or_no("flip", self.flip)
 
     @property
     def peak_rate(self) -> float:
@@ -66,7 +67,8 @@ class ForecastRecipe:
     """How a network learns to forecast: Adam at a constant rate on the mean squared error.
 
     Args:
-        epochs: Passes over the training windows, at most; published 100 for sine, 1000 for the others.
+        epochs: Passes over the training windows, at most. Published 100 for the sine, 1000 for other series, which
+            is not the default for them: a thousand take a CPU ten times as long.
         batch: Windows of a step.
         learning_rate: Of Adam (Kingma, Ba, arXiv:1412.6980), without weight decay.
         dropout: Share of the outputs of every recurrent layer that are zeroed in training.
@@ -94,15 +96,26 @@ class ForecastRecipe:
             value = getattr(self, name)
             if not (value is None and name == "patience") and (type(value) is not int or value < 1):
                 raise UsageError(f"{name} is {value!r}; expected a whole number of 1 or more")
-        if not (isfinite(self.learning_rate) and self.learning_rate > 0):
+        if not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise UsageError(f"learning_rate is {self.learning_rate!r}; expected a number above 0")
-        if not 0 <= self.dropout < 1:
+        if not (_is_number(self.dropout) and 0 <= self.dropout < 1):
             raise UsageError(f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1")
         for name in ("weight_range", "min_delta"):
             value = getattr(self, name)
-            if not (isfinite(value) and value >= 0):
+            if not (_is_number(value) and value >= 0):
                 raise UsageError(f"{name} is {value!r}; expected a number of 0 or more")
+        _check_yes_or_no("shuffle", self.shuffle)
 
     def to_dict(self) -> dict[str, object]:
         """Its fields, for JSON."""
         return asdict(self)
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number, and no text, truth value or nothing."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+def _check_yes_or_no(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise UsageError(f"{name} is {value!r}; expected True or False")

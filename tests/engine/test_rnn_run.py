@@ -74,7 +74,7 @@ def test_a_search_says_what_it_reads_and_reads_the_sine_by_itself(engine: Any) -
     said = announce(setup).splitlines()
     assert said[0].startswith("space rnn 1 column -> 1; strategy random; ")
     assert said[-1].startswith(
-        "series sine: 1,000 rows, 640 for train, 160 for validation, 200 for test; scale none;"
+        "series sine: 1,000 rows of sine, 640 for train, 160 for validation, 200 for test; scale none;"
     )
     listed = {row["data"] for row in json.loads(engine("list", "data", "--json").out)}
     assert {"noise", "sine", "sunspots", "co2", "csv:FILE"} < listed
@@ -89,7 +89,12 @@ def test_a_search_says_what_it_reads_and_reads_the_sine_by_itself(engine: Any) -
         (["--classes=3"], "input shape 32x32x3 with 3 classes is of images; leave them out"),
         (["--fitness=naswot"], "naswot is computed on images, and space 'rnn' reads a time series; expected mrs"),
         (["--fitness=trace"], "trace counts ReLUs, and networks of space 'rnn' have none; expected --fitness mrs"),
-        (["--column=load"], "--column is of a time series and --data is 'auto'; expected one of sine,"),
+        (["--column=load"], "--column is of csv:FILE, and sine has one column"),
+        (["--split=2"], "split is 2; expected a share of the rows"),
+        (["--batch=5"], "batch 5 is a number of images, and space 'rnn(max_look_back=5)' reads a time series"),
+        (["--fitness=mrs(threshold=2)"], "threshold is 2; expected a number above lower=0 and below upper=2"),
+        (["--fitness=arena_bytes"], "arena_bytes is of a .tflite file, and networks of space 'rnn' have none"),
+        (["--space=rnn(cell)"], "space 'rnn(cell)': 'cell' is not an option; expected name=value"),
         (["--data=sine", "--target-column=load"], "--target-column is of csv:FILE, and sine has one column"),
         (["--data=sine", "--scale=half"], "unknown scale 'half'"),
         (["--data=sine(stop=3)"], "the validation part of sine(stop=3) has 5 rows"),
@@ -123,6 +128,63 @@ def test_a_space_of_images_reads_no_series(arguments: list[str], says: str, engi
 def test_the_longest_look_back_has_to_fit_into_every_part(load: Path) -> None:
     with pytest.raises(UsageError, match=r"has 10 rows, .* up to 30, which needs 31; .* max_look_back=9 or less"):
         search("rnn", "random", "mrs", data=f"csv(column=load):{load}", budget=1)
+
+
+def test_a_look_back_below_the_presets_least_needs_both_bounds(load: Path) -> None:
+    few = f"csv(column=load,validation=0.04):{load}"
+    with pytest.raises(UsageError, match=r"has 2 rows, .* needs 31; .* min_look_back=1, max_look_back=1 or less"):
+        search("rnn", "random", "mrs", data=few, budget=1)
+    search("rnn(min_look_back=1,max_look_back=1)", "random", "mrs(samples=2)", data=few, budget=1)
+
+
+@pytest.mark.parametrize("space", ["rnn()", " rnn ( ) ", "rnn", "rnn(max_look_back=3)"])
+def test_a_run_says_the_columns_of_its_space_so_that_it_can_be_opened(
+    space: str, engine: Any, tmp_path: Path
+) -> None:
+    assert engine("run", f"--space={space}", "--fitness=params", "--budget=1", "--out=run", "--quiet").code == 0
+    assert "features=1,outputs=1)" in json.loads((tmp_path / "run" / "study.json").read_text())["config"]["space"]
+    assert engine("front", "run").code == 0
+
+
+def test_options_of_a_series_without_its_name_are_of_the_sine(engine: Any, tmp_path: Path) -> None:
+    assert engine(*RUN, "--split=0.7", "--scale=unit", "--budget=1", "--out=run").code == 0
+    config = json.loads((tmp_path / "run" / "study.json").read_text())["config"]
+    assert config["data"] == "sine(split=0.7,scale=unit)"
+
+
+def test_columns_are_said_before_a_run(load: Path) -> None:
+    def said(columns: str) -> str:
+        data = f"csv({columns}):{load}"
+        return announce(Setup(RunConfig(space=SPACE, strategy="random", fitness="mrs", data=data))).splitlines()[-1]
+
+    assert "60 rows of load, temp -> load, 38 for train" in said("column=load+temp,target=load")
+    assert "60 rows of load, 38 for train" in said("column=load")
+    load.write_text(",".join(map(str, range(9))) + "\n" + "1,2,3,4,5,6,7,8,9\n" * 20)
+    assert "21 rows of 0, 1, 2, 3, 4, ... (9 columns) -> 7, 14 for" in said("target=7,scale=none")
+
+
+@pytest.mark.parametrize("command", ["compare", "correlate"])
+def test_recurrent_networks_have_no_benchmark(command: str, engine: Any) -> None:
+    for metric in ([], ["--metric=test_mae:min"]):
+        complaint = engine(command, f"--space={SPACE}", "--fitness=params", *metric).complaint
+        assert "there is no benchmark of recurrent networks here" in complaint
+        assert "compare by `engine run` with each strategy or by experiments/rnn" in complaint
+
+
+@pytest.mark.slow
+def test_scores_are_correlated_with_ones_own_file_of_recurrent_networks(engine: Any, tmp_path: Path) -> None:
+    rows = [f'{row},"{{""look_back"":2,""layers"":1,""l0.units"":{row + 1}}}",{row * 3 % 4}' for row in range(4)]
+    (tmp_path / "own.csv").write_text("\n".join(["index,arch_str,test_mae", *rows, ""]))
+    own = ["--table=own.csv", "--metric=test_mae:min", f"--space={SPACE}", "--fitness=params"]
+    assert "all 4 networks of the table" in engine("correlate", *own, "--resamples=0", "--quiet").out
+
+
+def test_the_figures_of_an_architecture_are_those_that_it_has(engine: Any) -> None:
+    answer = engine("score", "--space=rnn", '{"look_back":2,"layers":1,"l0.units":4}', "--json")
+    scored = json.loads(answer.out)
+    assert "failed" not in scored
+    assert {"params", "flash_bytes", "state_bytes"} < set(scored["scores"])
+    assert not any("munas" in name or "tflite" in name or "arena" in name for name in scored["scores"])
 
 
 def test_ones_own_space_forecasts_too(load: Path, monkeypatch: pytest.MonkeyPatch) -> None:

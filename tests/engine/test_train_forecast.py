@@ -152,12 +152,16 @@ def test_a_training_that_diverges_is_a_failed_record(engine: Any, searched: Path
 
 def test_a_search_of_series_trains_its_top(engine: Any, tmp_path: Path) -> None:
     plain = [flag for flag in SEARCH if not flag.startswith("--objective")]
-    answer = engine(*plain, f"--data={SERIES}", "--out=new", "--train-top=1", "--epochs=1", "--json")
+    answer = engine(*plain, f"--data={SERIES}", "--out=new", "--train-top=1", "--epochs=1", "--batch=9", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     assert json.loads((tmp_path / "new" / "study.json").read_text())["config"]["fitness"] == "mrs"
     assert found["trained"][0]["parent"] == found["best"]["number"]
-    again = engine("train", "new", "--best=1", "--seed=2", *QUICK)  # a search's seed is its trainings' too
+    described = json.loads((tmp_path / "new" / "trained" / "0" / "recipe.json").read_text())
+    assert described["plan"]["batch"] == 9
+    again = engine(
+        "train", "new", "--best=1", "--batch=9", "--seed=2", *QUICK
+    )  # a search's seed is its trainings' too
     assert again.code == 0
     assert len(lines(tmp_path / "new")) == 1
 
@@ -172,9 +176,12 @@ def test_python_trains_too(searched: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--flip"], "flip is of networks that read images, and those of this run read series; leave it out"),
-        (["--train-images=9"], "train_images is of networks that read images"),
-        (["--optimizer=sgd"], "optimizer is of networks that read images"),
+        (
+            ["--flip"],
+            "flip (--flip) is of networks that read images, and those of this run read series; leave it out",
+        ),
+        (["--train-images=9"], "train_images (--train-images) is of networks that read images"),
+        (["--optimizer=sgd"], "optimizer (--optimizer) is of networks that read images"),
         (["--dropout=1"], "dropout is 1.0; expected a share of at least 0 and below 1"),
         (["--epochs=0"], "epochs is 0; expected a whole number of 1 or more"),
         (["--data=digits"], "reads a time series, and 'digits' are images"),
@@ -193,6 +200,38 @@ def test_what_cannot_be_trained_is_said(arguments: list[str], complaint: str, en
 def test_a_plan_says_which_flags_ask_for_it() -> None:
     plan = ForecastPlan(data="sine", shuffle=True, weight_range=0.1, patience=9)
     assert plan.flags == ["--data", "sine", "--patience", "9", "--weight-range", "0.1", "--shuffle"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"dropout": "x"}, "dropout is 'x'; expected a share"),
+        ({"learning_rate": "x"}, "learning_rate is 'x'; expected a number above 0"),
+        ({"weight_range": None}, "weight_range is None; expected a number of 0 or more"),
+        ({"min_delta": True}, "min_delta is True; expected a number of 0 or more"),
+        ({"shuffle": 1}, "shuffle is 1; expected True or False"),
+        ({"batch": "5"}, "batch is '5'; expected a whole number of 1 or more"),
+    ],
+)
+def test_values_of_a_wrong_type_make_no_plan(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        ForecastPlan(data="sine", **wrong)
+
+
+def test_no_learning_rate_is_that_of_the_recipe() -> None:
+    assert ForecastPlan(data="sine", learning_rate=None) == ForecastPlan(data="sine")
+
+
+def test_other_columns_of_a_runs_file_are_no_change_of_it(engine: Any, tmp_path: Path) -> None:
+    series = load_series(SERIES).inputs[:, 0]
+    rows = np.column_stack([series, np.roll(series, 2)])
+    np.savetxt(tmp_path / "two.csv", rows, header="load,temp", comments="", delimiter=",")
+    search = [*SEARCH, "--data=csv:two.csv", "--column=load", "--out=two"]
+    assert engine(*search).code == 0
+    answer = engine("train", "two", "--pick=0", "--column=temp", *QUICK)
+    assert answer.code == 0, answer.err
+    described = json.loads((tmp_path / "two" / "trained" / "0" / "recipe.json").read_text())
+    assert described["inputs"] == described["targets"] == ["temp"]
 
 
 def test_every_kind_of_network_has_a_plan() -> None:
