@@ -3,6 +3,9 @@
 Every cell is one batched matrix product per step, [input, state, 1] times [kernel; recurrent kernel; bias], and a
 few element-wise passes in place. tanh(x) is computed as 2 sigmoid(2x) - 1, since torch's sigmoid costs a tenth of
 its tanh on a CPU. The factors 2 are powers of two, so they go into the weights without rounding.
+
+Only a wide LSTM, in float32 on a CPU, goes sample by sample through torch's own: that computes with oneDNN, twice
+as fast where MKL, which is behind all other products, does not use a processor's widest vectors (AMD's).
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ _WINDOWS = 1024  # run together at the most, whatever the memory: results must n
 _WORKED_ON = {"cpu": 2**21, "cuda": 2**29}  # bytes of weights and gates of a step; of a CPU what its caches hold
 _LANES = 64  # element-wise kernels treat the end of an array in another way than whole vectors
 
-_CARRIES = {"lstm": 2.0, "gru": 1.0, "rnn": 2.0, "dense": 1.0}  # what outputs are to be multiplied with
+_WIDE = 2500  # windows times units from which a fused LSTM is the faster
+
+#: How a layer is computed: as its cell, or "fused", and what its outputs are to be multiplied with.
+_CARRIES = {"lstm": 2.0, "fused": 1.0, "gru": 1.0, "rnn": 2.0, "dense": 1.0}
 
 
 def errors(
@@ -67,18 +73,19 @@ def errors(
     """
     where, kind = torch.device(device), torch.float32 if single else torch.float64
     threads = threads if where.type == "cpu" else 1
+    ways = _ways(stack, min(len(seen.inputs), _WINDOWS), single and where.type == "cpu")
     keeps = draws.growth(samples * stack.draws)
-    block = block or _block(stack, seen, samples, where, threads, kind.itemsize, keeps)
+    block = block or _block(stack, ways, seen, samples, where, threads, kind.itemsize, keeps)
     sizes = [min(block, samples - first) for first in range(0, samples, block)]
 
     with _alone(where), ThreadPoolExecutor(threads) as pool:
         steps = torch.from_numpy(seen.inputs).to(where, kind)
-        factors = [torch.from_numpy(factor).to(where, kind) for factor in _factors(stack, law, scale)]
+        factors = [torch.from_numpy(factor).to(where, kind) for factor in _factors(stack, ways, law, scale)]
 
         def run(weights: NDArray[np.float32]) -> NDArray[np.float64]:
             with torch.inference_mode():
                 given = torch.from_numpy(weights).to(where).view(-1, stack.draws)
-                forecasts = [_forecasts(stack, given, factors, part) for part in torch.split(steps, _WINDOWS)]
+                forecasts = [_forecasts(stack, ways, given, factors, part) for part in torch.split(steps, _WINDOWS)]
                 return seen.errors(torch.cat(forecasts, 1).cpu().numpy())
 
         found: list[NDArray[np.float64]] = []
@@ -106,12 +113,22 @@ def _alone(device: torch.device) -> Iterator[None]:
 
 
 def _block(
-    stack: Stack, seen: Distinct, samples: int, device: torch.device, threads: int, itemsize: int, keeps: int
+    stack: Stack,
+    ways: list[str],
+    seen: Distinct,
+    samples: int,
+    device: torch.device,
+    threads: int,
+    itemsize: int,
+    keeps: int,
 ) -> int:
     """How many samples to compute together; `keeps` bytes are for the draws that are kept."""
     windows, steps = min(len(seen.inputs), _WINDOWS), stack.look_back
     widest = max(4 * layer.units for layer in stack.layers)
-    inner = max(layer.rows for layer in stack.layers)
+    # A fused LSTM has the gates of all steps of a sample at once.
+    inner = max(
+        layer.rows + 2 * layer.units * (way == "fused") for layer, way in zip(stack.layers, ways, strict=True)
+    )
     most = 3 * max(layer.draws for layer in stack.layers)
     each = itemsize * (most + windows * (2 * widest + 2 * (steps + 1) * inner))
     each += 4 * stack.draws + 8 * stack.outputs * (len(seen.inputs) + 2 * len(seen.targets))
@@ -131,37 +148,45 @@ def _block(
     return max(1, min(room, cached, -(-samples // threads)))
 
 
-def _factors(stack: Stack, law: Law, scale: float) -> list[NDArray[np.float64]]:
+def _ways(stack: Stack, windows: int, single: bool) -> list[str]:
+    """How each layer is computed, one of `_CARRIES`; the same for every block."""
+    wide = [single and layer.kind == "lstm" and windows * layer.units >= _WIDE for layer in stack.layers]
+    return ["fused" if fused else layer.kind for layer, fused in zip(stack.layers, wide, strict=True)]
+
+
+def _factors(stack: Stack, ways: list[str], law: Law, scale: float) -> list[NDArray[np.float64]]:
     """Per layer (rows, columns): what standard draws are multiplied with, by the law and by our cells."""
     factors, carried = [], 1.0
-    for layer in stack.layers:
+    for layer, way in zip(stack.layers, ways, strict=True):
         factor = np.repeat(layer.limits(law, scale), layer.columns, axis=1)
         factor[: layer.features] *= carried
-        carried, units = _CARRIES[layer.kind], layer.units
+        carried, units = _CARRIES[way], layer.units
         if layer.kind != "dense":
             factor[layer.features : layer.features + units] *= carried
-            # The tanh: an LSTM's third gate, a GRU's third, all of a plain cell.
+            # Our tanh: an LSTM's third gate, a GRU's third, all of a plain cell.
             tanh = slice(0, units) if layer.kind == "rnn" else slice(2 * units, 3 * units)
-            factor[:, tanh] *= 2
+            factor[:, tanh] *= 1 if way == "fused" else 2
         factors.append(factor)
     return factors
 
 
-def _forecasts(stack: Stack, drawn: Tensor, factors: list[Tensor], windows: Tensor) -> Tensor:
+def _forecasts(stack: Stack, ways: list[str], drawn: Tensor, factors: list[Tensor], windows: Tensor) -> Tensor:
     """What each sample forecasts of each window, (samples, windows, outputs).
 
     Args:
         stack: Of the network.
+        ways: Of `_ways`.
         drawn: (samples, draws of a sample), standard.
         factors: Of `_factors`.
         windows: (windows, steps, features).
     """
     below = windows.transpose(0, 1).unsqueeze(1)  # (steps, 1, windows, features)
     at = 0
-    for layer, factor in zip(stack.layers, factors, strict=True):
+    for layer, way, factor in zip(stack.layers, ways, factors, strict=True):
         matrix = drawn[:, at : at + layer.draws].view(-1, layer.rows, layer.columns) * factor
         at += layer.draws
-        below = _dense(layer, matrix, below) if layer.kind == "dense" else _recurrent(layer, matrix, below)
+        compute = {"dense": _dense, "fused": _fused}.get(way, _recurrent)
+        below = compute(layer, matrix, below)
     return below[0]
 
 
@@ -179,6 +204,20 @@ def _dense(layer: Layer, matrix: Tensor, below: Tensor) -> Tensor:
     elif layer.activation == "sigmoid":
         whole.sigmoid_()
     return out[..., : layer.units].unsqueeze(0)
+
+
+def _fused(layer: Layer, matrix: Tensor, below: Tensor) -> Tensor:
+    """What `_recurrent` gives for an LSTM, outputs not halved, by torch's own for each sample."""
+    steps, _, windows, features = below.shape
+    found = matrix.new_empty(steps, len(matrix), windows, layer.units)
+    nothing = matrix.new_zeros(1, windows, layer.units)
+    kernels, recurrents, biases = torch.split(matrix.transpose(1, 2), [features, layer.units, 1], 2)
+    for sample, inputs in enumerate(below.expand(-1, len(matrix), -1, -1).unbind(1)):
+        bias = biases[sample, :, 0].contiguous()
+        weights = [kernels[sample].contiguous(), recurrents[sample].contiguous(), bias, torch.zeros_like(bias)]
+        # True, 1, 0.0, ...: biases, one layer, no dropout, not training, one direction, steps before windows.
+        found[:, sample] = torch.lstm(inputs, (nothing, nothing), weights, True, 1, 0.0, False, False, False)[0]
+    return found
 
 
 def _recurrent(layer: Layer, matrix: Tensor, below: Tensor) -> Tensor:

@@ -184,13 +184,27 @@ def test_errors_are_equal_in_every_bit_for_every_block_and_number_of_threads(nam
     assert whole == pytest.approx(errors(net, given, 13), abs=2e-6)
 
 
+@pytest.mark.parametrize(("wide", "expected"), [(450, ["fused"] * 3), (600, ["lstm", "fused", "lstm"])])
+def test_wide_layers_in_single_precision_are_torchs_own_and_say_the_same(
+    wide: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [Recurrent("lstm", units, True) for units in (9, 12, 9)]
+    net, given = network((4, 3), *layers, Recurrent("gru", 12), Dense(2)), windows(50, 4, 3, 2)
+    exact, ours = errors(net, given, 7), errors(net, given, 7, single=True)
+    monkeypatch.setattr(batched, "_WIDE", wide)
+    assert batched._ways(stack_of(net), 50, True) == [*expected, "gru", "dense"]
+    assert errors(net, given, 7, single=True) == pytest.approx(exact, abs=2e-6)
+    assert errors(net, given, 7, single=True) != ours
+    assert errors(net, given, 7) == exact
+
+
 def test_little_memory_makes_smaller_blocks_and_none_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     net, given = MIXED["deep"]
     whole, sizes, make = errors(net, given, 13), [], batched._forecasts
 
-    def watched(stack: Any, drawn: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def watched(stack: Any, ways: Any, drawn: torch.Tensor, *rest: Any) -> torch.Tensor:
         sizes.append(len(drawn))
-        return make(stack, drawn, *rest)
+        return make(stack, ways, drawn, *rest)
 
     monkeypatch.setattr(batched, "_forecasts", watched)
     monkeypatch.setattr(batched, "available_bytes", lambda: 20_000_000)
