@@ -187,13 +187,13 @@ def others_of_table(
             break
         if genotype in learned:
             continue
-        if functions is None:
-            functions = {function_of(setup.space, one) for one in known.networks}
-        if function_of(setup.space, genotype) in functions:
-            continue
         try:
             value = score(genotype)
         except (RunError, UsageError):  # not in the table, or an empty cell
+            continue
+        if functions is None:
+            functions = {function_of(setup.space, one) for one in known.networks}
+        if function_of(setup.space, genotype) in functions:  # the dearest question comes last
             continue
         genotypes.append(genotype)
         values.append(value)

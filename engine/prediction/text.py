@@ -41,11 +41,12 @@ def _table(found: Predicted, shown: tuple[PredictedNetwork, ...]) -> str:
     cells += [[_cell(value) for value in _row(found, one)] for one in shown]
     left = [line[-1] for line in cells]
     numbers = aligned([line[:-1] for line in cells], 0)
+    learnt = counted(len(known.networks), "network")
+    each = 1000 * found.query_seconds / count
     lines = [
-        f"{found.predictor} learnt {known.metric} ({better} is better) of {counted(len(known.networks), 'network')} of "
-        f"{known.source} in {found.fit_seconds:.2g} s",
-        f"and predicted {counted(count, 'network')} in {found.query_seconds:.2g} s, "
-        f"{1000 * found.query_seconds / count:.2g} ms each",
+        f"{found.predictor} learnt {known.metric} ({better} is better) of {learnt} of {known.source} in "
+        f"{found.fit_seconds:.2g} s",
+        f"and predicted {counted(count, 'network')} in {found.query_seconds:.2g} s, {each:.2g} ms each",
         "",
         *(f"{number}  {text}" for number, text in zip(numbers, left, strict=True)),
     ]

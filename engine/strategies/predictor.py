@@ -93,7 +93,7 @@ class PredictorSearch:
         predictor: Callable[[int], Learner],
         rank: Callable[[Sequence[Genotype]], Sequence[float]],
         acquisition: str = "ucb",
-        kappa: float = 0.3,
+        kappa: float = 0.5,
         startup: int = 10,
         warm: int = 5,
         ranked: int = 1000,
