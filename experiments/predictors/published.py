@@ -50,6 +50,7 @@ PREDICTORS = {
     "forest(features=onehot,target=plain)": ("random forest", None, "", "", "0.505 ± 0.060"),
     "boosting(features=onehot,target=plain)": ("XGB", None, "0.472", "31.65", "0.486 ± 0.067"),
     "knn(features=onehot,target=plain)": ("kNN on one-hot", None, "", "", "0.423"),
+    "blend": ("ours", None, "", "", ""),
 }
 
 
