@@ -8,7 +8,7 @@ from engine.commands.options import one_of
 
 __all__ = ["add", "call"]
 
-_KINDS = ("spaces", "strategies", "fitness", "predictors", "features", "targets", "data", "tables")
+_KINDS = ("spaces", "strategies", "fitness", "targets", "data", "tables", "predictors", "features")
 
 
 def add(parser: argparse.ArgumentParser) -> None:

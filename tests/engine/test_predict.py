@@ -239,7 +239,7 @@ def test_a_run_is_resumed_with_what_it_knew(table: Path, trained: Path, tmp_path
         resume(tmp_path / "cut", 20)
     with pytest.raises(UsageError, match="expected one of them"):
         _predicted_search(table, known_run=trained)
-    scored = _predicted_search(table, known=None, known_run=trained, metric="test_accuracy", table=())
+    scored = _predicted_search(table, known=None, known_run=trained, metric="test_accuracy")
     assert {"predict:knn(k=3)"} == scored.best.scores.keys()
 
 
