@@ -11,8 +11,8 @@ and infeasible candidates are learnt as equal to the worst merit told.
 
 Measured on nats-tss, table:cifar10_valid_200ep_pct, one ask open, 20 seeds, with predictor blend
 (experiments/predictors/search.py): 15 % of the searches have asked the best cell, or one that computes the same,
-after 20 cells, 60 % after 30 and 95 % after 50; aging evolution 5 %, random search none. A search of 50 takes 8 s of
-CPU, nearly all of it learning and predicting all 15,625 cells every five records.
+after 20 cells, 60 % after 30 and 95 % after 50; aging evolution 5 %, random search none. A search of 50 takes
+8 s of CPU, nearly all of it learning and predicting all 15,625 cells every five records.
 """
 
 from __future__ import annotations
