@@ -5,8 +5,8 @@
 Camero, Toutouh, Alba: Low-cost recurrent neural network expected performance evaluation, arXiv:1805.07159; RESN,
 arXiv:1909.02425; with Wang, Bäck: Bayesian neural architecture search using a training-free performance metric,
 arXiv:2001.10726. On the sine and, with the extra `series`, on sunspots. Prints the tables of RESULTS.md. Trains
-what `train_networks.py` has not trained yet, which takes an hour or more; `--as-is` makes the tables of what there is. All
-that was computed is kept under `--out`; interrupted, it goes on there.
+what `train_networks.py` has not trained yet, which takes an hour or more; `--as-is` makes the tables of what there
+is. All that was computed is kept under `--out`; interrupted, it goes on there.
 """
 
 from __future__ import annotations
