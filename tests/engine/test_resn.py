@@ -91,7 +91,7 @@ def test_the_first_asks_follow_the_law_of_the_space() -> None:
 
 def test_the_fitter_of_two_is_a_parent_three_times_of_four() -> None:
     space = Grid(6, 99, listed=False)
-    records = drive(_resn(space, population=2, offspring=1000), 600, lambda c: told(c, -c.number))
+    records = drive(_resn(space, population=2, offspring=1000), 400, lambda c: told(c, -c.number))
     parents = [record.parent for record in records if record.parent is not None]
     assert parents.count(0) / len(parents) == pytest.approx(0.75, abs=0.06)
 
