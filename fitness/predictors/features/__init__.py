@@ -35,6 +35,7 @@ FEATURES = Registry(
     "nas_engine.features",
 )
 
+_AT_ONCE = 250  # rows; a space remembers as many networks, so that kinds which need them do not build each again
 _REMEMBERED = 100_000  # rows; a tenth of a gigabyte or so
 
 
@@ -74,7 +75,8 @@ class Joined:
         known = self._rows
         new = [genotype for genotype in dict.fromkeys(genotypes) if genotype not in known]
         if new:
-            made = np.concatenate([features.matrix(new) for features in self.kinds.values()], axis=1)
+            blocks = (new[first : first + _AT_ONCE] for first in range(0, len(new), _AT_ONCE))
+            made = np.concatenate([self._made(block) for block in blocks])
             if len(known) + len(new) > _REMEMBERED:
                 held = {genotype: known[genotype] for genotype in genotypes if genotype in known}
                 known.clear()
@@ -83,6 +85,9 @@ class Joined:
         if not genotypes:
             return np.empty((0, len(self.names)))
         return np.stack([known[genotype] for genotype in genotypes])
+
+    def _made(self, genotypes: Sequence[Genotype]) -> Floats:
+        return np.concatenate([features.matrix(genotypes) for features in self.kinds.values()], axis=1)
 
 
 def make_features(text: str, space: Space, scores: Columns | None = None) -> Joined:
