@@ -67,7 +67,7 @@ def _agreement(of: Agreement, unit: str) -> str:
 
 def _cell(value: object) -> str:
     if value is None:
-        return ""
+        return "-"
     return format_number(round(value, 4)) if isinstance(value, float) else str(value)
 
 
