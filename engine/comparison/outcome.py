@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.comparison.carrying_out import finished
 from engine.comparison.plan import Method, Plan, PlannedRun, is_at_hand
-from engine.results.statistics import average_ranks, wilcoxon_signed_rank
+from engine.results.statistics import average_ranks, holm, wilcoxon_signed_rank
 from engine.run_folder import RunFolder
 from engine.setup import Setup
 from fitness.table import Table
@@ -271,19 +271,10 @@ def _judged(rows: Sequence[Row], metrics: Mapping[str, TableFitness]) -> tuple[t
         for number, rank in zip(order, average_ranks(table), strict=True):
             judged[number] = replace(judged[number], rank=float(rank))
         tests = {number: wilcoxon_signed_rank(table[:, place], table[:, 0]).p for place, number in enumerate(order)}
-        for number, p in _holm({number: tests[number] for number in order[1:]}).items():
+        for number, p in holm({number: tests[number] for number in order[1:]}).items():
             judged[number] = replace(judged[number], p=p)
     rest = [number for number in range(len(rows)) if number not in order]
     return tuple(judged[number] for number in [*order, *rest]), len(seeds)
-
-
-def _holm(p: Mapping[int, float]) -> dict[int, float]:
-    """Holm: A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 1979."""
-    corrected, largest = {}, 0.0
-    for place, number in enumerate(sorted(p, key=lambda number: p[number])):
-        largest = max(largest, min(1.0, p[number] * (len(p) - place)))
-        corrected[number] = largest
-    return corrected
 
 
 _LISTED = 20  # networks that somebody without a score would train, the largest first

@@ -6,6 +6,7 @@ better in `scores` and `truth` alike; whoever calls turns the signs (`engine.obj
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "average_ranks",
     "band",
     "gains",
+    "holm",
     "kendall_tau_b",
     "mean_std",
     "ndcg",
@@ -273,3 +275,15 @@ def _codes(scores: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.int64], NDAr
     """Dense ranks from 0: nothing but order counts, and infinities are numbers like others."""
     x, y = (np.unique(values, return_inverse=True)[1].astype(np.int64) for values in _checked(scores, truth))
     return x, y
+
+
+def holm(p: Mapping[int, float]) -> dict[int, float]:
+    """Corrected p-values of several tests, by the numbers that name them.
+
+    Holm: A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 1979.
+    """
+    corrected, largest = {}, 0.0
+    for place, number in enumerate(sorted(p, key=lambda number: p[number])):
+        largest = max(largest, min(1.0, p[number] * (len(p) - place)))
+        corrected[number] = largest
+    return corrected

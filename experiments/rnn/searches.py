@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from train_networks import read, recipe_of, trained
 
 from engine import search
-from engine.comparison.outcome import _holm as holm  # the package offers no other way to it
-from engine.results.statistics import wilcoxon_signed_rank
+from engine.results.statistics import holm, wilcoxon_signed_rank
 from fitness.mrs import mrs
 from fitness.series import Series, SeriesSource, load_series, persistence
 from spaces.rnn import RnnSpace
