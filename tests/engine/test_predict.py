@@ -212,6 +212,7 @@ def _predicted_search(table: Path, out: Path | None = None, **options: Any) -> A
     return search(SMALL, "random", "predict:knn(k=3)", **given | options)
 
 
+@pytest.mark.slow
 def test_any_strategy_searches_on_predictions(table: Path) -> None:
     result = _predicted_search(table)
     found = predict(space=SMALL, table=table, metric=ACCURACY, known=30, predictor="knn(k=3)", seed=4)
@@ -228,6 +229,7 @@ def test_a_predicted_cost_is_better_when_less(table: Path) -> None:
     assert min(record.scores["predict:knn(k=3)"] for record in result.records) > 0
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_what_it_knew(table: Path, trained: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.csv"
     own.write_text(table.read_text())
