@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,37 +47,42 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
     yield from walk(tree, True)
 
 
+@cache
+def _imports_of(module: Path) -> frozenset[tuple[str, bool]]:
+    return frozenset(_imports(ast.parse(module.read_text())))
+
+
 @each_module
 def test_imports_go_from_engine_to_fitness_to_spaces(module: Path) -> None:
     layer = LAYERS.index(module.relative_to(ROOT).parts[0])
     forbidden = {*LAYERS[layer + 1 :], "experiments", "tests"}
-    imported = {name for name, _ in _imports(ast.parse(module.read_text()))}
+    imported = {name for name, _ in _imports_of(module)}
     assert not imported & forbidden
 
 
 @each_module
 def test_torch_is_imported_at_the_top_of_fitness_modules_only(module: Path) -> None:
     if module.relative_to(ROOT).parts[0] != "fitness":
-        assert ("torch", True) not in set(_imports(ast.parse(module.read_text())))
+        assert ("torch", True) not in _imports_of(module)
 
 
 @each_module
 def test_spaces_need_the_standard_library_and_numpy_only(module: Path) -> None:
     if module.relative_to(ROOT).parts[0] == "spaces":
-        imported = {name for name, _ in _imports(ast.parse(module.read_text()))}
+        imported = {name for name, _ in _imports_of(module)}
         assert imported <= {*sys.stdlib_module_names, "numpy", "spaces"}
 
 
 @each_module
 def test_deap_and_optuna_are_imported_by_strategies_and_the_dashboard_only(module: Path) -> None:
     if "strategies" not in module.parts and module.stem != "dashboard":
-        imported = {name for name, _ in _imports(ast.parse(module.read_text()))}
+        imported = {name for name, _ in _imports_of(module)}
         assert not imported & {"deap", "optuna"}
 
 
 def test_strategies_import_neither_fitness_nor_networks() -> None:
     """They see records, objectives and choices; scores and layers are none of their business."""
-    for module in (ROOT / "engine" / "strategies").glob("*.py"):
+    for module in (ROOT / "engine" / "strategies").rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.ImportFrom):
                 package, _, _ = str(node.module).partition(".")

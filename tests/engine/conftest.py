@@ -132,11 +132,12 @@ def small_run() -> Callable[..., list[str]]:
     """
 
     def arguments(strategy: str, *more: str, space: str = "nats-sss") -> list[str]:
-        options = {"population": "10", "tournament": "3", "rank": "trace"}
+        options = {"population": "10", "tournament": "3", "rank": "trace", "predictor": "knn"}
         factory = STRATEGIES.load(strategy)
         chosen = [f"--{name}={value}" for name, value in options.items() if takes(factory, name)]
         problem = [f"--space={space_for(strategy, space, 'nats-sss')}", "--bound=params<=250000"]
-        return ["run", f"--strategy={strategy}", *problem, "--budget=60", "--open=4", "--seed=3", *chosen, *more]
+        named = f"{strategy}(trees=5,inner=100)" if takes(factory, "inner") else strategy
+        return ["run", f"--strategy={named}", *problem, "--budget=60", "--open=4", "--seed=3", *chosen, *more]
 
     return arguments
 

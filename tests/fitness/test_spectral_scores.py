@@ -27,6 +27,7 @@ from spaces.space import Space
 from tests.authors_network import AuthorsNetwork, golden_authors_network
 from tests.fitness.modules import Blocks, Functional, chain_network, probe, reason, value
 from tests.golden_nets import GOLDEN_NAMES, golden_inputs
+from tests.small import IMAGE_SPACES, each_build
 
 SCORES: tuple[Score, ...] = (
     Zen(),
@@ -45,6 +46,7 @@ CELL = "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|avg_pool_3x3~0|none~1|
 # --- all of them -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("make_space", each_build(IMAGE_SPACES), indirect=True)
 def test_networks_of_every_space_have_the_same_values_twice_or_a_reason(space: Space) -> None:
     rng, found = Random(3), set()
     for _ in range(2):
