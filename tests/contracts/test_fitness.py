@@ -101,7 +101,7 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     space, rng = SPACES.create(request.param, short(request.param) | narrow), Random(0)
     assert isinstance(space, Space)
     # More networks lie between the first scoring of one and its second than any cache remembers.
-    count = 100 if len(space.decode(space.sample(rng))) < 150 and space.reads == "images" else 12
+    count = 100 if len(space.decode(space.sample(rng))) < 150 and space.reads == "images" else 9
     genotypes = [space.sample(rng) for _ in range(count)]
     networks = [space.decode(genotype) for genotype in genotypes]
     file = tmp_path_factory.mktemp("table") / "table.csv"

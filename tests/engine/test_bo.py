@@ -206,6 +206,7 @@ def _deep_and_odd(genotype: Genotype) -> float:
     return sum(kinds) - sum(units) / 20 + layers
 
 
+@pytest.mark.slow
 @each_model
 @pytest.mark.parametrize(
     ("space", "worth"),

@@ -272,6 +272,7 @@ def _distance(target: Sequence[int]) -> Judge:
     return judge
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choices", [4, 25])
 def test_beats_random_search_by_far(choices: int) -> None:
     """With few choices plain TPE, with many ten drawn anew per ask."""

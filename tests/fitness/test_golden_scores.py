@@ -53,6 +53,7 @@ def test_our_networks_score_as_the_authors_do(
     assert value(name, module, images, labels) == pytest.approx(golden[record], rel=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "record", "images", "labels", "tolerance"),
     [case for case in CASES if case[0] not in ("grasp", "ntk", "zico")],
