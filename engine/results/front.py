@@ -116,13 +116,16 @@ def default_objectives(setup: Setup) -> tuple[Objective, ...]:
     """
     if len(setup.objectives.objectives) > 1:
         return setup.objectives.objectives
-    expression = setup.objectives.objectives[0].expression
-    texts = [score.name for score in expression.scores]
+    (objective,) = setup.objectives.objectives
+    expression = objective.expression
+    names = texts = [score.name for score in expression.scores]
+    if objective.direction != expression.direction:  # turned round, and so is all that it is made of
+        texts = [f"{score.name}:{'min' if score.direction == 'max' else 'max'}" for score in expression.scores]
     sizes = [penalty.figure for penalty in expression.penalties]
     sizes += [bound.fitness.name for bound in setup.bounds if bound.sign == "<="]
     if "tflite_file_bytes" in sizes and "flash_bytes" not in (split_bound(text)[0] for text in setup.config.bounds):
         sizes = [size for size in sizes if size != "flash_bytes"]
-    texts += [f"{size}:min" for size in dict.fromkeys(sizes) if size not in texts]
+    texts = texts + [f"{size}:min" for size in dict.fromkeys(sizes) if size not in names]
     return tuple(setup.objective(text) for text in texts)
 
 

@@ -90,6 +90,17 @@ def test_a_front_over_a_penalised_score_is_computed_from_raw_ones(engine: Any, r
     assert {row["number"] for row in answer["front"]} == expected
 
 
+def test_the_front_of_an_objective_that_was_turned_round_is_its_best(
+    engine: Any, records_of: Any, tmp_path: Path
+) -> None:
+    command = ("run", "--space=nats-sss", "--target=none", "--strategy=random", "--objective=params:min", "--quiet")
+    assert engine(*command, "--budget=30", "--out=turned").code == 0
+    least = min(record["scores"]["params"] for record in records_of(tmp_path / "turned"))
+    answer = json.loads(engine("front", "turned", "--json").out)
+    assert answer["objectives"] == [{"name": "params", "direction": "min"}]
+    assert {row["values"]["params"] for row in answer["front"]} == {least}
+
+
 def test_every_format_shows_the_same_front(engine: Any, run: Path, tmp_path: Path) -> None:
     rows = json.loads(engine("front", "run", "--json").out)["front"]
     assert engine("front", "run", "--format=json").out == engine("front", "run", "--json").out

@@ -12,6 +12,8 @@ import pytest
 from scipy import stats
 
 from engine.api import reopen, search
+from engine.config import RunConfig
+from engine.setup import Setup
 from engine.strategies import STRATEGIES
 from engine.strategies.random import RandomSearch
 from fitness import figures
@@ -24,7 +26,7 @@ from spaces.registry import takes
 from spaces.space import Genotype, Space
 from spaces.tabular import Sampled
 from tests.engine.toys import WORTH, drive, judged
-from tests.small import relaxes
+from tests.small import refused
 
 METRIC = "--metric=cifar10_test_6ep_pct"
 
@@ -111,8 +113,11 @@ def test_every_strategy_searches_the_table_or_refuses(
     answer = engine(
         *command, *ranked, "--fitness=params", "--target=none", "--budget=16", "--open=3", "--out=found"
     )
-    if relaxes(strategy):
-        assert "space 'munas' does not offer" in answer.complaint
+    config = RunConfig(strategy=strategy, fitness="params", target="none", table=(str(path),), within_table=True)
+    if refused(Setup(config)):
+        assert answer.code == 2
+        why = ("space 'munas' does not offer", "of space 'munas' differ in what choices they have")
+        assert any(says in answer.complaint for says in why)
         return
     assert answer.code == 0
     assert len(records := records_of(Path("found"))) == 16
