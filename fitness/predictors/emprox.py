@@ -6,7 +6,8 @@ auto-encoder that sees no accuracies; the estimate is the mean of the k nearest 
 `mode=clean`, the default, differs from the authors' program, which `mode=reference` follows. Theirs keeps the
 embeddings of every batch of all 50 epochs as they were at that moment, dropout included: 121 networks become 6,050
 rows, and k = 60 of them are about 32 networks. Clean keeps one embedding of every distinct known network, taken
-after training and without dropout, as queries are; a network that is known is told its own accuracy.
+after training and without dropout, as queries are; a network that is known is told its own accuracy. Known means
+the same genotype: in spaces with choices of many values, different networks may have equal tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitness.predictors.base import Floats
+from fitness.predictors.base import Floats, Prediction
 from fitness.predictors.features import Columns
 from fitness.predictors.sequence_autoencoder import embed, fit, seeded
 from fitness.predictors.token_predictor import TokenPredictor, at_least
@@ -27,7 +28,7 @@ from spaces.space import Genotype, Space
 __all__ = ["EmProx", "untrained"]
 
 _NEIGHBOURS = {"clean": 10, "reference": 60}
-_NEAREST = 1e-6  # added to distances: embeddings have length one, so this is far below any real distance
+_NEAREST = 1e-5  # least distance: embeddings have length one, in 32 bits, and nearer ones differ by rounding only
 _PAIRS = 4_000_000  # distances held at once: 32 MB
 
 
@@ -91,7 +92,7 @@ class EmProx(TokenPredictor):
                     generator,
                     (lambda places, embeddings: stale.append((places, embeddings))) if self._stale else None,
                 )
-        self._numbers: dict[bytes, int] = {}
+        self._numbers: dict[Genotype, int] = {}
         self._values = values
         if self._stale:
             self._owners = torch.cat([places for places, _ in stale])
@@ -100,7 +101,7 @@ class EmProx(TokenPredictor):
         else:
             self._owners, self._groups = torch.empty(0, dtype=torch.int64), np.empty(0, dtype=np.int64)
             self._embeddings = torch.empty(0, self.hidden, dtype=torch.float64, device=self.device)
-            self._remember(rows)
+            self._remember(self._known.networks)
 
     def add(self, networks: Sequence[Genotype], accuracies: Sequence[float]) -> None:
         """See `Predictor.add`; embeds these networks and leaves the encoder as it is."""
@@ -108,20 +109,23 @@ class EmProx(TokenPredictor):
             self.fit(networks, accuracies)
             return
         self._known.extend(networks, accuracies)
-        self._remember(self.features.matrix(networks))
+        self._remember(networks)
         self._values = self._target.learn(self._known.accuracies)
 
+    def predict(self, networks: Sequence[Genotype]) -> Prediction:
+        """See `Predictor.predict`."""
+        mean, std = super().predict(networks)
+        places = np.array([at for at, each in enumerate(networks) if each in self._numbers], dtype=np.int64)
+        own = self._group_values()[[self._numbers[networks[at]] for at in places]]
+        mean[places], std[places] = self._target.back(own, np.zeros(len(own)))
+        return Prediction(mean, std)
+
     def judge(self, rows: Floats) -> tuple[Floats, Floats]:
-        """See `FeaturePredictor.judge`."""
-        counts = np.bincount(self._groups)
-        values = np.bincount(self._groups, self._values) / counts
-        of_memory = torch.from_numpy(values).to(self.device)[self._owners.to(self.device)]
+        """See `FeaturePredictor.judge`; of networks as if they were not known."""
+        of_memory = torch.from_numpy(self._group_values()).to(self.device)[self._owners.to(self.device)]
         queries = embed(self._model, self.tokens(rows)).double()
         means, stds = nearest_mean(queries, self._embeddings, of_memory, self._k)
-        mean, std = means.cpu().numpy(), stds.cpu().numpy()
-        known = np.array([self._numbers.get(row.tobytes(), -1) for row in rows], dtype=np.int64)
-        mean[known >= 0], std[known >= 0] = values[known[known >= 0]], 0.0
-        return mean, std
+        return means.cpu().numpy(), stds.cpu().numpy()
 
     @property
     def memory_rows(self) -> int:
@@ -132,21 +136,26 @@ class EmProx(TokenPredictor):
     def _stale(self) -> bool:
         return self._mode == "reference"
 
-    def _remember(self, rows: Floats) -> None:
+    def _group_values(self) -> Floats:
+        """The mean value of what is known of each network of the memory."""
+        return np.asarray(np.bincount(self._groups, self._values) / np.bincount(self._groups))
+
+    def _remember(self, networks: Sequence[Genotype]) -> None:
         """Append to the memory: in clean mode networks that it has not yet, in reference mode all."""
         first = 1 + int(self._groups.max(initial=-1))
         if self._stale:
-            groups = np.arange(first, first + len(rows))
+            groups = np.arange(first, first + len(networks))
         else:
             groups = np.array(
-                [self._numbers.setdefault(row.tobytes(), len(self._numbers)) for row in rows], dtype=np.int64
+                [self._numbers.setdefault(each, len(self._numbers)) for each in networks], dtype=np.int64
             )
         new, places = np.unique(groups, return_index=True)
         places, new = places[new >= first], new[new >= first]
         self._groups = np.concatenate([self._groups, groups])
         if len(new):
             self._owners = torch.cat([self._owners, torch.from_numpy(new)])
-            fresh = embed(self._model, self.tokens(rows[places])).double()
+            rows = self.features.matrix([networks[place] for place in places])
+            fresh = embed(self._model, self.tokens(rows)).double()
             self._embeddings = torch.cat([self._embeddings, fresh])
 
 
@@ -181,7 +190,7 @@ def nearest_mean(queries: Tensor, memory: Tensor, values: Tensor, k: int) -> tup
     means, stds = [], []
     for part in torch.split(queries, max(1, _PAIRS // len(memory))):
         distances, places = torch.cdist(part, memory).topk(min(k, len(memory)), largest=False)
-        weights = 1 / (distances + _NEAREST)
+        weights = 1 / distances.clamp_min(_NEAREST)
         weights = weights / weights.sum(1, keepdim=True)
         near = values[places]
         mean = (weights * near).sum(1)
