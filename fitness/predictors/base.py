@@ -17,7 +17,7 @@ from fitness.expression import parse
 from fitness.predictors import PREDICTORS
 from fitness.predictors.features import Columns, make_features
 from fitness.predictors.target import make_target
-from spaces.errors import UsageError
+from spaces.errors import RunError, UsageError
 from spaces.space import Genotype, Space
 
 __all__ = ["FeaturePredictor", "Floats", "Known", "Prediction", "Predictor", "make_predictor"]
@@ -61,10 +61,11 @@ class Predictor(Protocol):
         """Learn more networks on top of what is known; the arguments are those of `fit`."""
 
     def predict(self, networks: Sequence[Genotype]) -> Prediction:
-        """What is expected of networks, known ones included.
+        """What is expected of networks, known ones included; empty arrays of none.
 
         Raises:
             RuntimeError: Nothing was fitted yet.
+            RunError: A prediction is not finite.
         """
 
 
@@ -88,7 +89,10 @@ def make_predictor(text: str, space: Space, *, scores: Columns | None = None, se
         )
     (term,) = terms
     parts: dict[str, object] = {"space": space, "scores": scores, "seed": seed}
-    return cast(Predictor, PREDICTORS.create(term.name, term.options, parts))
+    predictor = cast(Predictor, PREDICTORS.create(term.name, term.options, parts))
+    if isinstance(predictor, FeaturePredictor):
+        predictor.name = text
+    return predictor
 
 
 class Known:
@@ -131,9 +135,13 @@ class FeaturePredictor(ABC):
         seed: Of whatever it draws.
         features: Kinds of features joined with +.
         target: On what scale it learns: `gap`, `rank` or `plain`; see `fitness.predictors.target`.
+
+    Attributes:
+        name: What messages call it: the text that it was made of, or else its class.
     """
 
     def __init__(self, *, space: Space, scores: Columns | None, seed: int, features: str, target: str) -> None:
+        self.name = type(self).__name__
         self.features = make_features(features, space, scores)
         self.seed = seed
         self._known = Known()
@@ -153,7 +161,19 @@ class FeaturePredictor(ABC):
         """See `Predictor.predict`."""
         if not self._known.networks:
             raise RuntimeError("predict was called before fit; expected known networks first")
-        return Prediction(*self._target.back(*self.judge(self.features.matrix(networks))))
+        if not networks:
+            return Prediction(np.empty(0), np.empty(0))
+        judged = self.judge(self.features.matrix(networks))
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            found = Prediction(*self._target.back(*judged))
+        for values in found:
+            wrong = values[~np.isfinite(values)]
+            if len(wrong):
+                raise RunError(
+                    f"predictor {self.name}: a prediction is {wrong[0]}; expected finite numbers; its training "
+                    "diverged: use milder options, such as a smaller learning rate, or another predictor"
+                )
+        return found
 
     def _refit(self) -> None:
         rows = self.features.matrix(self._known.networks)
@@ -165,4 +185,4 @@ class FeaturePredictor(ABC):
 
     @abstractmethod
     def judge(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Expected values of rows (n, d) and the standard deviations of the doubt: (n,) and (n,)."""
+        """Expected values of rows (n, d), n > 0, and the standard deviations of the doubt: (n,) and (n,)."""

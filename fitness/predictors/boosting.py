@@ -80,7 +80,5 @@ class Boosting(FeaturePredictor):
 
     def judge(self, rows: Floats) -> tuple[Floats, Floats]:
         """See `FeaturePredictor.judge`."""
-        if not len(rows):
-            return np.empty(0), np.empty(0)
         votes = np.array([model.predict(rows) for model in self._models])
         return votes.mean(axis=0), votes.std(axis=0)

@@ -32,7 +32,8 @@ class Forest(FeaturePredictor):
         leaf: Least number of known networks in a leaf.
     """
 
-    kind = "RandomForestRegressor"
+    registered = "forest"
+    model = "RandomForestRegressor"
 
     def __init__(
         self,
@@ -49,9 +50,13 @@ class Forest(FeaturePredictor):
         super().__init__(space=space, scores=scores, seed=seed, features=features, target=target)
         for name, value in (("trees", trees), ("leaf", leaf)):
             if value < 1:
-                raise UsageError(f"{self.kind}: {name} is {value}; expected a whole number of at least 1")
+                raise UsageError(
+                    f"predictor {self.registered}: {name} is {value}; expected a whole number of at least 1"
+                )
         if not 0 < columns <= 1:
-            raise UsageError(f"{self.kind}: columns is {columns}; expected a share above 0 and up to 1")
+            raise UsageError(
+                f"predictor {self.registered}: columns is {columns}; expected a share above 0 and up to 1"
+            )
         self._trees, self._columns, self._leaf = trees, columns, leaf
         self._model: Any = None
 
@@ -59,14 +64,12 @@ class Forest(FeaturePredictor):
         """See `FeaturePredictor.learn`."""
         from sklearn import ensemble  # type: ignore[import-untyped]
 
-        self._model = getattr(ensemble, self.kind)(
+        self._model = getattr(ensemble, self.model)(
             self._trees, max_features=self._columns, min_samples_leaf=self._leaf, random_state=self.seed
         ).fit(rows, values)
 
     def judge(self, rows: Floats) -> tuple[Floats, Floats]:
         """See `FeaturePredictor.judge`."""
-        if not len(rows):
-            return np.empty(0), np.empty(0)
         exact = rows.astype(np.float32)  # what trees compare; saves a conversion for each
         votes = np.array([tree.predict(exact) for tree in self._model.estimators_])
         return votes.mean(axis=0), votes.std(axis=0)
@@ -75,4 +78,5 @@ class Forest(FeaturePredictor):
 class ExtraTrees(Forest):
     """Extremely randomised trees: each split's threshold is drawn, and each tree sees all known networks."""
 
-    kind = "ExtraTreesRegressor"
+    registered = "extra_trees"
+    model = "ExtraTreesRegressor"

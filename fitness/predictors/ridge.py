@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fitness.predictors.base import FeaturePredictor, Floats
 from fitness.predictors.features import Columns
 from fitness.predictors.scaling import Scaling
@@ -44,9 +46,13 @@ class Ridge(FeaturePredictor):
         from sklearn.linear_model import BayesianRidge  # type: ignore[import-untyped]
 
         self._scaling = Scaling(rows)
-        self._model = BayesianRidge().fit(self._scaling(rows), values)
+        self._model = BayesianRidge().fit(self._scaled(rows), values)
 
     def judge(self, rows: Floats) -> tuple[Floats, Floats]:
         """See `FeaturePredictor.judge`."""
-        mean, deviation = self._model.predict(self._scaling(rows), return_std=True)
+        mean, deviation = self._model.predict(self._scaled(rows), return_std=True)
         return mean, deviation
+
+    def _scaled(self, rows: Floats) -> Floats:
+        """With a column of zeros, that says nothing: known rows that do not differ would leave none at all."""
+        return np.pad(self._scaling(rows), ((0, 0), (0, 1)))

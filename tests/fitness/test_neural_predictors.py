@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from functools import cache
 from random import Random
 
@@ -18,7 +19,7 @@ from fitness.predictors.features.tokens import Tokens
 from fitness.predictors.mlp_ensemble import Members
 from fitness.predictors.sequence_autoencoder import Decoder, Recipe, SequenceAutoencoder, embed, fit, seeded
 from spaces import SPACES
-from spaces.errors import UsageError
+from spaces.errors import RunError, UsageError
 from spaces.nats import NatsTss
 from spaces.space import Genotype, Space
 from tests.shared_data import DATA, needs_data
@@ -202,6 +203,15 @@ def test_equal_accuracies_are_told_back(text: str) -> None:
     mean, std = predictor.predict(drawn(12))
     assert_allclose(mean, 90.0, atol=2.0)
     assert (std >= 0).all()
+    assert predictor.predict([]).mean.shape == (0,)
+
+
+def test_a_training_that_diverged_is_told() -> None:
+    text = "bananas(learning_rate=1e9,epochs=3)"
+    with pytest.raises(
+        RunError, match=rf"^predictor {re.escape(text)}: a prediction is (nan|inf|-inf); .*learning rate"
+    ):
+        fitted(text).predict(drawn(30))
 
 
 @pytest.mark.parametrize(

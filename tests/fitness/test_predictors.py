@@ -88,6 +88,15 @@ def test_a_scale_leads_back_to_the_accuracies_and_keeps_their_order(target: str,
     assert (np.diff(around) >= 0).all()
 
 
+@pytest.mark.parametrize("text", ["gp", "knn", "ridge", "extra_trees(trees=2)", "boosting(trees=2,ensembles=1)"])
+def test_one_network_known_twice_and_no_network_asked_are_no_trouble(text: str) -> None:
+    predictor = make_predictor(text, SPACE)
+    predictor.fit([members(1)[0]] * 2, [1.0, 1.0])
+    assert predictor.predict(members(3)).mean == pytest.approx([1.0] * 3)
+    mean, std = predictor.predict([])
+    assert mean.shape == std.shape == (0,)
+
+
 @pytest.mark.parametrize("target", ["gap", "plain", "rank"])
 def test_equal_accuracies_are_predicted_as_they_are(target: str) -> None:
     predictor = make_predictor(f"gp(target={target})", SPACE)
@@ -278,7 +287,8 @@ def test_names_of_further_columns_are_known_before_the_first_matrix() -> None:
         ("gp(features=onehot+grap)", UnknownName, "did you mean 'graph'"),
         ("gp(features=onehot+onehot)", UsageError, "twice"),
         ("gp(target=ranks)", UnknownName, "did you mean 'rank'"),
-        ("forest(trees=0)", UsageError, "trees is 0"),
+        ("forest(trees=0)", UsageError, "predictor forest: trees is 0"),
+        ("extra_trees(columns=2.0)", UsageError, "predictor extra_trees: columns is 2.0"),
         ("knn(k=0)", UsageError, "k is 0"),
         ("boosting(rate=2.0)", UsageError, "rate is 2.0"),
         ("ridge(k=3)", UsageError, "takes no option 'k'"),
