@@ -138,7 +138,10 @@ def seeded(seed: int, device: str) -> Iterator[torch.Generator]:
         A generator on the processor, for what else is drawn.
     """
     with torch.random.fork_rng([] if device == "cpu" else [device]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, and none is put back
+        if device != "cpu":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield torch.Generator().manual_seed(seed)
 
 

@@ -196,6 +196,25 @@ def test_the_seed_alone_decides_and_torchs_randomness_is_left_alone(text: str) -
     assert not np.array_equal(fitted(text, seed=1).predict(queries).mean, one.mean)
 
 
+def test_seeding_the_processor_leaves_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", None)  # what torch.manual_seed calls
+    monkeypatch.setattr(torch.cuda, "manual_seed", None)
+    with seeded(3, "cpu") as generator:
+        assert torch.equal(torch.rand(4), torch.rand(4, generator=generator))
+
+
+@pytest.mark.gpu
+def test_a_gpus_randomness_is_seeded_and_left_alone() -> None:
+    torch.cuda.manual_seed(5)
+    state = torch.cuda.get_rng_state()
+    numbers = []
+    for device in ("cpu", "cuda", "cuda:0"):
+        with seeded(3, device):
+            numbers.append(torch.rand(4, device=device).tolist())
+        assert torch.equal(torch.cuda.get_rng_state(), state)
+    assert numbers[1] == numbers[2]
+
+
 @pytest.mark.parametrize("text", NEURAL)
 def test_equal_accuracies_are_told_back(text: str) -> None:
     predictor = make_predictor(text, CELLS)
