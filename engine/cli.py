@@ -65,6 +65,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(arguments)
     for argument in unknown:
         if not argument.startswith("-"):
+            if (rest := getattr(options, "gathered", None)) is not None:  # what came behind an option
+                getattr(options, rest).append(argument)
+                continue
             raise UsageError(f"{argument!r} is one argument too many; see `{used.prog} --help`")
         raise UnknownName("option", argument.partition("=")[0], set(re.findall(r"--[\w-]+", used.format_help())))
     return options

@@ -21,12 +21,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a run folder whose trained candidates are known, then architectures or numbers of its records; "
         "without a run, architectures as `engine score` takes them (default: all there are)",
     )
+    parser.set_defaults(gathered="asked")
     add_problem(parser)
     parser.add_argument(
         "--metric",
         metavar="COLUMN[:min|max]",
         help="what is learnt: a column of the table, or of a run a score of its trainings (default: "
-        "int8_test_accuracy; of series test_mae)",
+        "validation_accuracy, of series validation_mae: what is chosen by it is judged by test scores)",
     )
     parser.add_argument(
         "--known", type=whole, metavar="N", help="learn from N random networks of the table (default: all)"
@@ -63,6 +64,11 @@ def call(options: argparse.Namespace) -> str:
     run = options.asked[0] if options.asked and os.path.isdir(options.asked[0]) else None
     architectures = [*options.asked[run is not None :], *_listed(options.list)]
     if run is None:
+        if options.asked and options.metric is None:
+            raise UsageError(
+                f"there is no run folder {options.asked[0][:80]!r}; expected one with trained candidates, or "
+                "--metric COLUMN of a table to learn from"
+            )
         config = load_config(None, {"target": "none", **flags})
     else:
         from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from random import Random
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from engine.setup import Setup
 
 __all__ = ["Known", "function_of", "known_of", "others_of_table"]
+
+_LEARNT = {"images": "validation_accuracy", "series": "validation_mae"}
+"""What is learnt of trainings, by what networks read: what is chosen by it is judged by test scores, which stay
+unseen."""
 
 
 @dataclass(frozen=True)
@@ -97,29 +102,39 @@ def _of_table(setup: Setup, metric: str | None, count: int | None) -> Known:
     if count is None:
         genotypes, values, _ = sample_known(setup, column, None)
     else:
-        wanted = count
+        rows, wanted = len(setup.table), count
+        if count > rows:
+            raise UsageError(f"known is {count:,}, and {setup.table.path} has {rows:,} networks; expected no more")
+        keys: dict[Genotype, str] = {}
         while True:
             genotypes, values, _ = sample_known(setup, column, wanted)
-            places = list(_distinct(setup.space, genotypes))[:count]
+            order = list(range(len(genotypes)))
+            if wanted == rows:  # then they come in the table's order
+                Random(setup.config.seed).shuffle(order)
+            places = list(islice(_distinct(setup.space, genotypes, order, keys), count))
             if len(places) == count:
                 break
-            if len(genotypes) < wanted:
+            if wanted == rows or len(genotypes) < wanted:
                 raise UsageError(
                     f"known is {count:,}, and {setup.table.path} knows {column} of {len(places):,} networks that "
                     "differ; expected no more"
                 )
-            wanted *= 2
+            wanted = min(2 * wanted, rows)
         genotypes, values = [genotypes[place] for place in places], values[places]
     return Known(str(setup.table.path), column, direction, score.unit, tuple(genotypes), tuple(values.tolist()))
 
 
-def _distinct(space: Space, genotypes: Sequence[Genotype]) -> Iterator[int]:
-    """Places of the genotypes that compute nothing that one before them does."""
+def _distinct(
+    space: Space, genotypes: Sequence[Genotype], order: Sequence[int], keys: dict[Genotype, str]
+) -> Iterator[int]:
+    """Places, in an order, of the genotypes that compute nothing that one before does; `keys` are kept."""
     seen: set[str] = set()
-    for place, genotype in enumerate(genotypes):
-        key = function_of(space, genotype)
-        if key not in seen:
-            seen.add(key)
+    for place in order:
+        genotype = genotypes[place]
+        if genotype not in keys:
+            keys[genotype] = function_of(space, genotype)
+        if keys[genotype] not in seen:
+            seen.add(keys[genotype])
             yield place
 
 
@@ -133,18 +148,18 @@ def _of_run(path: Path, space: Space, metric: str | None) -> Known:
     from engine.objectives import split_direction
     from engine.run_folder import RunFolder
     from engine.training.comparable import comparable
-    from engine.training.measured import KINDS, MEASURED
+    from engine.training.measured import MEASURED
     from engine.training.store import has_trainings
 
-    RunFolder.read(path)
+    learnt = RunFolder.read(path).config
     if not has_trainings(path):
         raise UsageError(
-            f"{path} has no trained candidates to learn from; first `engine train {path} --top 5"
+            f"{path} has no trained candidates to learn from; first `engine train {path} --best 10"
             f"{' --data SOURCE' if space.reads == 'images' else ''}`"
         )
     trainings = list(comparable(path)[0].values())
     measured = {score.name: score for score in MEASURED}
-    name, turned = split_direction(metric if metric is not None else KINDS[space.reads].judged_by)
+    name, turned = split_direction(metric if metric is not None else _LEARNT[space.reads])
     known = {score for record in trainings for score in record.scores if score in measured}
     if name not in known:
         raise UnknownName("score of trainings", name, known)
@@ -153,10 +168,14 @@ def _of_run(path: Path, space: Space, metric: str | None) -> Known:
     if len(rows) < 2:
         raise RunError(
             f"{path} knows {name} of {len(rows)} trained candidate{'s' * (len(rows) != 1)}; expected at least 2: "
-            f"train more with `engine train {path} --top 10`"
+            f"train more with `engine train {path} --best 10`"
         )
-    for genotype, _ in rows[:1]:
-        space.decode(genotype)  # another space has other choices
+    try:
+        space.decode(rows[0][0])
+    except UsageError as error:
+        raise UsageError(
+            f"{path} is a run of space {learnt.space!r}, expected one of {space.name!r}: {error}"
+        ) from error
     networks, values = zip(*rows, strict=True)
     return Known(str(path), name, direction, measured[name].unit, networks, values)
 

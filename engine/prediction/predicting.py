@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Predicted:
 def predict(
     run: str | Path | None = None,
     *,
-    space: str = "munas",
+    space: str | None = None,
     table: str | Path | Iterable[str | Path] = (),
     metric: str | None = None,
     known: int | None = None,
@@ -98,17 +98,17 @@ def predict(
     architectures: Sequence[str] = (),
     sample: int | None = None,
     seed: int = 0,
-    input_shape: str = RunConfig.input_shape,
-    classes: int = RunConfig.classes,
+    input_shape: str | None = None,
+    classes: int | None = None,
 ) -> Predicted:
     """Learn from known networks what others are worth: `engine.predict("found")` after `engine.train("found")`.
 
     Args:
         run: Run folder whose trained candidates are known; without one, networks of a benchmark's table are.
-        space: Of the table.
+        space: Of the table; munas if not given. A run knows its own.
         table: Benchmark table or several; the imported one of the space if not given.
-        metric: Column of the table, or score that training measured: of a run, int8_test_accuracy or test_mae
-            unless another is named.
+        metric: Column of the table, or score that training measured: of a run, validation_accuracy or
+            validation_mae unless another is named, so that test scores tell what choosing by it is worth.
         known: Number of random networks of the table that are known, of which no two compute the same; all if not
             given.
         predictor: Name with options: "forest(features=onehot+graph)".
@@ -117,8 +117,8 @@ def predict(
             holds of a space that none can list, or else a random sample.
         sample: Predict so many random members instead.
         seed: Of known and sampled networks and of the predictor.
-        input_shape: Of the space's images, without a run.
-        classes: Likewise.
+        input_shape: Of the space's images; 32x32x3 if not given. Without a run, which knows its own.
+        classes: Likewise; 10 if not given.
 
     Returns:
         Predictions, the best first.
@@ -127,15 +127,19 @@ def predict(
         UsageError: Something asked for that is not there or cannot be.
         RunError: Too little is known, or a file cannot be used.
     """
+    tables = (table,) if isinstance(table, str | Path) else tuple(table)
+    own: dict[str, Any] = {"space": space, "input_shape": input_shape, "classes": classes}
+    own = {name: value for name, value in own.items() if value is not None}
     if run is not None:
-        config = replace(RunFolder.read(Path(run)).config, known_run=str(run), known=known, seed=seed)
+        if given := [*own, *(["table"] if tables else []), *(["known"] if known is not None else [])]:
+            raise UsageError(
+                f"{given[0]} is of a table, and {str(run)!r} is a run, which knows its space; give one of them"
+            )
+        config = replace(RunFolder.read(Path(run)).config, known_run=str(run), known=None, seed=seed)
         config = replace(config, metric=metric, known_digest=None)
     else:
-        tables = (table,) if isinstance(table, str | Path) else table
         paths = tuple(str(Path(each).resolve()) for each in tables)
-        config = RunConfig(
-            space, input_shape, classes, target="none", table=paths, metric=metric, known=known, seed=seed
-        )
+        config = RunConfig(target="none", table=paths, metric=metric, known=known, seed=seed, **own)
     return predict_for(Setup(config), predictor, architectures, sample)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from math import floor, inf, log10
 
 from engine.prediction.predicting import Agreement, Predicted, PredictedNetwork
-from engine.results.tabular import aligned, as_csv, counted, format_number, json_number
+from engine.results.tabular import aligned, as_csv, counted, json_number
 
 __all__ = ["FORMATS", "format_predicted"]
 
@@ -37,8 +38,10 @@ def _row(found: Predicted, one: PredictedNetwork) -> list[object]:
 def _table(found: Predicted, shown: tuple[PredictedNetwork, ...]) -> str:
     known, count = found.known, len(found.networks)
     better = "larger" if known.direction == "max" else "smaller"
+    largest = max((abs(value) for one in shown for value in (one.mean, one.std)), default=1.0)
+    decimals = min(max(5 - floor(log10(largest)), 0), 12) if 0 < largest < inf else 4  # points under each other
     cells = [_titles(found)]
-    cells += [[_cell(value) for value in _row(found, one)] for one in shown]
+    cells += [[_cell(value, decimals) for value in _row(found, one)] for one in shown]
     left = [line[-1] for line in cells]
     numbers = aligned([line[:-1] for line in cells], 0)
     learnt = counted(len(known.networks), "network")
@@ -65,10 +68,10 @@ def _agreement(of: Agreement, unit: str) -> str:
     ).rstrip()
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, decimals: int) -> str:
     if value is None:
         return "-"
-    return format_number(round(value, 4)) if isinstance(value, float) else str(value)
+    return f"{value:,.{decimals}f}" if isinstance(value, float) else str(value)
 
 
 def _csv(found: Predicted, shown: tuple[PredictedNetwork, ...]) -> str:

@@ -184,7 +184,8 @@ def test_the_command_takes_runs_lists_and_files(engine: Any, trained: Path, tabl
     [
         (["--metric", "cifar10_valid_12ep"], "unknown table column 'cifar10_valid_12ep'; did you mean"),
         (["--metric", ACCURACY, "--known", "1"], "known is 1; expected a whole number from 2"),
-        (["--metric", ACCURACY, "--known", "500"], "networks that differ; expected no more"),
+        (["--metric", ACCURACY, "--known", "70"], "networks that differ; expected no more"),
+        (["--metric", ACCURACY, "--known", "71"], "known is 71, and"),
         (["--metric", ACCURACY, "--predictor", "knnn"], "unknown predictor 'knnn'; did you mean 'knn'"),
         (["--metric", ACCURACY, "--predictor", "knn", "--sample", "0"], "sample of 0 random networks"),
         (["--metric", ACCURACY, "--predictor", "knn", "--list", "none.txt"], "cannot read the list 'none.txt'"),
@@ -195,6 +196,23 @@ def test_the_command_takes_runs_lists_and_files(engine: Any, trained: Path, tabl
 def test_wrong_requests_are_refused_in_a_line(engine: Any, table: Path, flags: list[str], complaint: str) -> None:
     answer = engine("predict", "--space", SMALL, "--table", table, *flags)
     assert complaint in answer.complaint
+
+
+def test_numbers_may_come_behind_options_and_points_stand_under_each_other(engine: Any, trained: Path) -> None:
+    answer = engine("predict", trained, "3", "--metric", "test_accuracy", "--predictor", "knn(k=2)", "0", "7", "5")
+    assert answer.code == 0, answer.err
+    rows = [line.split() for line in answer.out.splitlines()[4:]]
+    assert {int(row[0]) for row in rows} == {0, 3, 5, 7}
+    assert len({(line.index("."), line.index("|")) for line in answer.out.splitlines()[4:]}) == 1
+    assert "unknown option '--nosuch'" in engine("predict", trained, "--nosuch", "5").complaint
+
+
+def test_what_does_not_fit_what_is_learnt_from_is_refused(engine: Any, trained: Path, table: Path) -> None:
+    assert "there is no run folder 'nosuch'" in engine("predict", "nosuch").complaint
+    with pytest.raises(UsageError, match=r"space is of a table, and .* is a run"):
+        nas.predict(trained, space=SMALL, predictor="knn")
+    with pytest.raises(UsageError, match=r"is a run of space 'nats-tss\(cells=1\)', expected one of 'nats-sss'"):
+        search("nats-sss", "random", "predict:knn", known_run=str(trained), metric="test_accuracy", budget=2)
 
 
 def test_a_run_knows_its_space_and_a_table_has_to_be_there(engine: Any, trained: Path, tmp_path: Path) -> None:
