@@ -105,7 +105,7 @@ def _predictors() -> Rows:
             for option in inspect.signature(made).parameters.values()  # type: ignore[arg-type]  # a class or function
             if option.name not in ("space", "scores", "seed")
         ]
-        return {"options": " ".join(options), "about": _about(inspect.getmodule(made))}
+        return {"options": " ".join(options), "about": _about(made)}
 
     return _rows("predictor", PREDICTORS, row)
 

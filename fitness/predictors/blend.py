@@ -18,7 +18,9 @@ __all__ = ["Blend"]
 
 
 class Blend(FeaturePredictor):
-    """The mean of both; the doubt is the root of both's mean variance and of the variance between them.
+    """The mean of gp and extra_trees: the predictor to take if nothing speaks against it.
+
+    The doubt is the root of both's mean variance and of the variance between them.
 
     Args:
         space: Of the networks.

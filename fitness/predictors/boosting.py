@@ -24,7 +24,7 @@ _ROWS = 0.5  # share of the known networks that a tree sees
 
 
 class Boosting(FeaturePredictor):
-    """The mean of several boosted ensembles; the doubt is their spread.
+    """Gradient boosting of regression trees (Friedman 2001): several ensembles, whose spread is the doubt.
 
     Args:
         space: Of the networks.

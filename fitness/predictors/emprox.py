@@ -33,7 +33,7 @@ _PAIRS = 4_000_000  # distances held at once: 32 MB
 
 
 class EmProx(TokenPredictor):
-    """Inverse-distance weighted nearest neighbours in the embedding of an auto-encoder.
+    """EmProx (Franken et al. 2022): the nearest known networks in the embedding of an auto-encoder.
 
     Adding a network embeds it and trains nothing. The doubt is the weighted standard deviation of the neighbours'
     accuracies: 0 for a known network in clean mode.
@@ -169,7 +169,10 @@ def untrained(
     hidden: int = 32,
     device: str = "cpu",
 ) -> EmProx:
-    """EmProx with an encoder as it was drawn; the arguments are those of `EmProx`."""
+    """EmProx whose encoder stays as it was drawn: what training it adds is then seen.
+
+    The arguments are those of `EmProx`.
+    """
     return EmProx(
         space=space, scores=scores, seed=seed, target=target, k=k, hidden=hidden, trained=False, device=device
     )

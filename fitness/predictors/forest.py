@@ -19,7 +19,7 @@ __all__ = ["ExtraTrees", "Forest"]
 
 
 class Forest(FeaturePredictor):
-    """A random forest.
+    """A random forest (Breiman 2001); the doubt is the spread over the trees.
 
     Args:
         space: Of the networks.
@@ -76,7 +76,7 @@ class Forest(FeaturePredictor):
 
 
 class ExtraTrees(Forest):
-    """Extremely randomised trees: each split's threshold is drawn, and each tree sees all known networks."""
+    """Extremely randomised trees (Geurts et al. 2006): splits are drawn, and each tree sees all networks."""
 
     registered = "extra_trees"
     model = "ExtraTreesRegressor"

@@ -22,7 +22,9 @@ _JUDGED = 4096  # rows at once
 
 
 class GaussianProcess(FeaturePredictor):
-    """Matérn 5/2 on standardised columns; the doubt is that about the worth, without the noise of an observation.
+    """A Gaussian process, Matérn 5/2, of the likeliest length and noise, on standardised columns.
+
+    The doubt is that about the worth, without the noise of an observation.
 
     Args:
         space: Of the networks.

@@ -48,7 +48,7 @@ class Members(nn.Module):
 
 
 class MlpEnsemble(FeaturePredictor):
-    """Mean and spread of several MLPs; the spread of one is 0.
+    """BANANAS' ensemble of MLPs on paths (White et al. 2021); the doubt is their spread, of one MLP 0.
 
     Args:
         space: Of the networks.
@@ -131,7 +131,7 @@ def single(
     learning_rate: float = 0.01,
     device: str = "cpu",
 ) -> MlpEnsemble:
-    """One MLP; the arguments are those of `MlpEnsemble`."""
+    """One MLP on the choices themselves, which tells no doubt; the arguments are those of `MlpEnsemble`."""
     return MlpEnsemble(
         space=space,
         scores=scores,

@@ -23,7 +23,7 @@ __all__ = ["Nao"]
 
 
 class Nao(TokenPredictor):
-    """Auto-encoder with an MLP that learns the accuracy from the embedding.
+    """NAO's predictor (Luo et al. 2018): an auto-encoder with an MLP that learns accuracies from the embedding.
 
     One model has no doubt of its own: the standard deviation told is the root mean squared error on the known
     networks, the same for all.

@@ -17,9 +17,9 @@ __all__ = ["Neighbours"]
 
 
 class Neighbours(FeaturePredictor):
-    """The weighted mean of the nearest known networks; the doubt is their weighted standard deviation.
+    """The nearest known networks by their features, weighted by inverse distance: the plainest predictor.
 
-    Known networks at no distance at all decide alone.
+    The doubt is their weighted standard deviation. Known networks at no distance at all decide alone.
 
     Args:
         space: Of the networks.

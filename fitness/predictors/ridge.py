@@ -19,7 +19,7 @@ __all__ = ["Ridge"]
 
 
 class Ridge(FeaturePredictor):
-    """A linear model; the doubt is that about its weights and the noise together.
+    """Bayesian ridge regression (MacKay 1992); the doubt is that about its weights and the noise together.
 
     Args:
         space: Of the networks.

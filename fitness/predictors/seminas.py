@@ -22,7 +22,7 @@ __all__ = ["SemiNas"]
 
 
 class SemiNas(Nao):
-    """NAO's predictor, trained on with random networks that it has labelled itself.
+    """SemiNAS (Luo et al. 2020): NAO's predictor, trained on with random networks that it has labelled itself.
 
     Args:
         space: Of the networks; the random ones are its samples.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from functools import cache
 from random import Random
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from engine.results.listing import listing
 from fitness.figures import aleph, bottleneck, depth, log_capacity, macs, n_relu, params
+from fitness.predictors import PREDICTORS
 from fitness.predictors.base import Predictor, make_predictor
 from fitness.predictors.features import make_features
 from fitness.predictors.features.cells import figures_key
@@ -298,6 +301,13 @@ def test_a_wrong_predictor_is_refused_in_one_line(text: str, error: type[UsageEr
     with pytest.raises(error, match=told) as caught:
         make_predictor(text, SPACE)
     assert "\n" not in str(caught.value)
+
+
+def test_every_predictor_is_listed_by_a_line_of_its_own() -> None:
+    lines = {row["predictor"]: row["about"] for row in json.loads(listing("predictors", as_json=True))}
+    assert set(lines) == set(PREDICTORS)
+    assert all(lines.values())
+    assert len(set(lines.values())) == len(lines)
 
 
 def test_wrong_data_is_refused_and_order_guarded() -> None:
