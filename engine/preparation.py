@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from engine.score_cache import scores_of
+from engine.score_cache import Column, scores_of
 from fitness.base import Fitness
+from fitness.figure_fitness import FigureFitness
 from fitness.reference import SAMPLE, SEED
 from fitness.scores.base import Score
 from spaces.errors import RunError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from engine.setup import Setup
     from spaces.space import Genotype
 
-__all__ = ["Clock", "merits_of", "sample_scores"]
+__all__ = ["Clock", "merits_of", "sample_scores", "without_bounded"]
 
 
 @dataclass
@@ -66,12 +67,7 @@ def merits_of(setup: Setup, objective: Objective, genotypes: Sequence[Genotype])
     expression = objective.expression
     if expression.needs_reference and not expression.quantiles:
         expression.refer(sample_scores(setup, expression.scores))
-    started = time.perf_counter()
-    columns = scores_of(setup, setup.raw(objective), genotypes, workers=setup.config.workers)
-    taken = sum(sum(column.seconds) for column in columns.values())
-    setup.clock.seconds += taken - (
-        time.perf_counter() - started
-    )  # the asking that waits for it is counted already
+    columns = _timed(setup, setup.raw(objective), genotypes)
     merits = []
     for row in range(len(genotypes)):
         scores = {name: column.values[row] for name, column in columns.items()}
@@ -82,3 +78,28 @@ def merits_of(setup: Setup, objective: Objective, genotypes: Sequence[Genotype])
         why = next(reasons, "all are -inf")
         raise RunError(f"none of {len(merits)} candidates can be ranked by {objective.text}: {why}")
     return merits
+
+
+def without_bounded(setup: Setup, genotypes: Sequence[Genotype], merits: Sequence[float]) -> list[float]:
+    """Merits of architectures, -inf for those that break a bound on a figure: asking for them would be in vain.
+
+    Other bounds are left to the evaluation: images, or what a table knows, are not there before it.
+    """
+    kept = list(merits)
+    for bound in setup.bounds:
+        if isinstance(bound.fitness, FigureFitness):
+            left = [place for place, merit in enumerate(kept) if merit > -math.inf]
+            columns = _timed(setup, [bound.fitness], [genotypes[place] for place in left])
+            for place, value in zip(left, columns[bound.fitness.name].values, strict=True):
+                if value is None or not bound.holds(value):
+                    kept[place] = -math.inf
+    return kept
+
+
+def _timed(setup: Setup, scores: Sequence[Fitness], genotypes: Sequence[Genotype]) -> dict[str, Column]:
+    """Scores whose seconds are on the setup's clock, less the asking that waits for them: it is counted already."""
+    started = time.perf_counter()
+    columns = scores_of(setup, scores, genotypes, workers=setup.config.workers)
+    taken = sum(sum(column.seconds) for column in columns.values())
+    setup.clock.seconds += taken - (time.perf_counter() - started)
+    return columns

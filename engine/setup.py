@@ -12,8 +12,8 @@ from engine.evaluation import Evaluator
 from engine.finding import Ends, checked_fitness, named, registered_space, sampled_space
 from engine.objectives import Bound, Objective, Objectives, check_bounds, read_objective, split_bound
 from engine.prediction.known import Known, known_of
-from engine.prediction.wiring import learner_of, predicted, predictor_of, reads_table
-from engine.preparation import Clock, merits_of, sample_scores
+from engine.prediction.wiring import check_learnt, learner_of, predicted, predictor_of, reads_table
+from engine.preparation import Clock, merits_of, sample_scores, without_bounded
 from engine.reading import (
     check_columns,
     check_look_back,
@@ -417,9 +417,9 @@ class Setup:
         return predictor_of(self.config, self.strategy_factory)
 
     def rank(self, genotypes: Sequence[Genotype]) -> list[float]:
-        """Merits of candidates in the `ranking`; see `engine.preparation.merits_of`."""
+        """Merits of candidates in the `ranking`, -inf for what cannot be ranked or breaks a bound on a figure."""
         assert self.ranking is not None, "only strategies that take it are given it"
-        return merits_of(self, self.ranking, genotypes)
+        return without_bounded(self, genotypes, merits_of(self, self.ranking, genotypes))
 
     def strategy(self) -> Strategy:
         """A fresh strategy.
@@ -427,6 +427,7 @@ class Setup:
         Raises:
             UsageError: It cannot pursue that many objectives, or takes no such option.
         """
+        check_learnt(self.config, self.computed)
         what = f"strategy {self.config.strategy!r}"
         options = dict(self._strategy_options)
         for name in ("population", "tournament"):

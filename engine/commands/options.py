@@ -16,6 +16,7 @@ __all__ = [
     "add_bounds",
     "add_format",
     "add_images",
+    "add_known",
     "add_objectives",
     "add_prediction",
     "add_problem",
@@ -174,9 +175,17 @@ def add_prediction(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what strategy predictor learns by, options in parentheses (default: blend)",
     )
+    add_known(parser)
+
+
+def add_known(parser: argparse.ArgumentParser) -> None:
+    """What the fitness predict:PREDICTOR is told."""
     group = parser.add_argument_group("fitness predict:PREDICTOR")
     group.add_argument(
-        "--metric", metavar="NAME", help="what is learnt: a column of --table, or a score of trainings"
+        "--metric",
+        metavar="NAME",
+        help="what is learnt: a column of --table, or a score of "
+        "trainings (default: their validation_accuracy, of series validation_mae)",
     )
     group.add_argument(
         "--known", type=whole, metavar="N", help="learn from N random networks of the table (default: all)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.commands.options import add_images, add_problem, add_series, given, with_series
+from engine.commands.options import add_images, add_known, add_problem, add_series, given, with_series
 
 __all__ = ["add", "call"]
 
@@ -22,6 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_images(parser)
     add_series(parser)
+    add_known(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,12 @@ from spaces.registry import takes
 if TYPE_CHECKING:
     from engine.config import RunConfig
     from engine.setup import Setup
+    from fitness.base import Fitness
     from fitness.predictors.base import Predictor
     from fitness.predictors.fitness import PredictedFitness
     from spaces.space import Space
 
-__all__ = ["learner_of", "predicted", "predictor_of", "reads_table"]
+__all__ = ["check_learnt", "learner_of", "predicted", "predictor_of", "reads_table"]
 
 
 def predictor_of(config: RunConfig, strategy: object) -> str | None:
@@ -66,6 +67,21 @@ def predicted(setup: Setup, name: str, options: Mapping[str, object]) -> Predict
     return PredictedFitness(
         text, setup.space, known.networks, known.values, known.direction, known.unit, setup.config.seed
     )
+
+
+def check_learnt(config: RunConfig, scores: Sequence[Fitness]) -> None:
+    """Refuse what is to be learnt by a run that computes no prediction.
+
+    Raises:
+        UsageError: Says what to leave out, or to search by.
+    """
+    given = {name: getattr(config, name) for name in ("metric", "known", "known_run")}
+    told = [f"{name} {value!r}" for name, value in given.items() if value is not None]
+    if told and not any(score.name.startswith("predict:") for score in scores):
+        raise UsageError(
+            f"{told[0]} is what predict:PREDICTOR learns, and nothing of this run is predicted; leave it out, or "
+            f"search by fitness predict:{DEFAULT}"
+        )
 
 
 def reads_table(config: RunConfig, score: str) -> bool:

@@ -73,6 +73,8 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
     if colon and (which == "best" or os.path.isdir(run)):  # Path.is_dir raises on names as long as a genotype
         folder = RunFolder.read(Path(run))
         config = replace(folder.config, **{name: getattr(config, name) for name in given})
+        if {"metric", "known", "known_run"} & {*given}:
+            config = replace(config, known_digest=None)  # other networks than those that the run was told
         if config.data == "noise" and "data" not in given:
             config = replace(config, data="auto")  # noise, unless what is asked for needs labels
     asked = split_list(fitness) if fitness else _figures(Setup(config))

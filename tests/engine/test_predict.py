@@ -241,6 +241,24 @@ def test_any_strategy_searches_on_predictions(table: Path) -> None:
     assert result.best.scores["predict:knn(k=3)"] == max(r.scores["predict:knn(k=3)"] for r in result.records)
 
 
+def test_an_architecture_is_scored_by_what_a_run_or_a_table_tells(engine: Any, table: Path, trained: Path) -> None:
+    cell = _cells(table)[3]
+    told = ("--space", SMALL, "--table", table, "--metric", ACCURACY, "--known", "30")
+    answer = engine("score", cell, "--fitness", "predict:knn(k=3)", "--json", *told)
+    found = predict(space=SMALL, table=table, metric=ACCURACY, known=30, predictor="knn(k=3)", architectures=[cell])
+    assert json.loads(answer.out)["scores"] == {"predict:knn(k=3)": pytest.approx(found.networks[0].mean)}
+    told = ("--known-run", trained, "--metric", "test_accuracy")
+    answer = engine("score", f"{trained}:7", "--fitness", "predict:knn(k=3)", "--json", *told)
+    (best,) = nas.predict(trained, metric="test_accuracy", predictor="knn(k=3)", architectures=["7"]).networks
+    assert json.loads(answer.out)["scores"] == {"predict:knn(k=3)": pytest.approx(best.mean)}
+
+
+@pytest.mark.parametrize("given", [{"known": 5}, {"metric": ACCURACY}, {"known_run": "found"}])
+def test_what_nothing_learns_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"is what predict:PREDICTOR learns, and nothing of this run is predicted"):
+        search(SMALL, "random", "params", budget=2, **given)
+
+
 def test_a_predicted_cost_is_better_when_less(table: Path) -> None:
     result = _predicted_search(table, metric="energy_mJ")
     assert result.best.scores["predict:knn(k=3)"] == min(r.scores["predict:knn(k=3)"] for r in result.records)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.api import search
+from engine.config import RunConfig
 from engine.records import Candidate, Record
+from engine.setup import Setup
 from engine.strategies.base import Waiting
 from engine.strategies.predictor import PredictorSearch
 from spaces.errors import RunError, UnknownName, UsageError
@@ -226,3 +229,18 @@ def test_the_predictor_is_a_field_of_the_run() -> None:
         search("nats-tss", "predictor", "params", predictor="knnn", budget=3)
     with pytest.raises(UsageError, match="strategy 'random' learns nothing; leave out predictor 'knn'"):
         search("nats-tss", "random", "params", predictor="knn", budget=3)
+
+
+def test_the_first_keep_the_bounds_on_figures() -> None:
+    limit = 200_000
+    setup = Setup(
+        RunConfig(space="nats-sss", strategy="predictor(warm=4, ranked=40)", fitness="depth", target="none",
+                  bounds=(f"params<={limit}", "macs>=1"))
+    )  # fmt: skip
+    genotypes = [setup.space.sample(Random(seed)) for seed in range(20)]
+    params = setup.fitness("params")
+    keeps = [params(setup.space.decode(genotype)) <= limit for genotype in genotypes]
+    assert 0 < sum(keeps) < 20
+    assert [merit > -np.inf for merit in setup.rank(genotypes)] == keeps
+    asked = drive(setup.strategy(), 4, lambda candidate: told(candidate, 0.0))
+    assert all(params(setup.space.decode(record.genotype)) <= limit for record in asked)
