@@ -68,7 +68,7 @@ def test_a_trained_autoencoder_gives_back_what_it_read() -> None:
     rows = rows_of(6)
     with seeded(0, "cpu") as generator:
         model = SequenceAutoencoder(6, 16)
-        fit(model, rows, None, Recipe(epochs=60, learning_rate=0.02), generator)
+        fit(model, rows, None, Recipe(epochs=40, learning_rate=0.05), generator)
     vectors, embedding = model.encoder(rows)
     assert (model.decoder(rows, vectors, embedding).argmax(-1) == rows).float().mean() > 0.9
     assert_allclose(embed(model, rows).norm(dim=1).numpy(), 1.0, rtol=1e-6)
@@ -152,26 +152,29 @@ def test_a_network_known_twice_is_told_the_mean() -> None:
 def test_adding_networks_trains_nothing_and_counts(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     emprox = fitted(f"emprox({TINY},mode={mode},k=3)")
     monkeypatch.setattr("fitness.predictors.emprox.fit", None)
-    new = drawn(30)[24:]
-    before = emprox.predict(new).mean
+    new, unseen = drawn(30)[24:], drawn(60)[30:]
+    before = emprox.predict(unseen).mean
     emprox.add(new, [200.0] * 6)
-    after = emprox.predict(new).mean
-    assert (after > before).all()
-    assert mode == "reference" or (after == 200.0).all()
+    after = emprox.predict(unseen).mean
+    assert (after > before - 1e-6).all()
+    assert (after > before + 10).any()
+    if mode == "clean":
+        assert_allclose(emprox.predict(new).mean, 200.0)
 
 
 def test_added_and_fitted_networks_are_remembered_alike() -> None:
     # An untrained encoder is the same whatever is known, so adding must end where fitting all does.
     one, other = fitted("emprox_untrained", 20), fitted("emprox_untrained", 30)
     one.add(drawn(30)[20:], [accuracy(cell) for cell in drawn(30)[20:]])
-    queries = drawn(60, seed=1)
+    queries = drawn(90)[30:]
     assert_allclose(one.predict(queries), other.predict(queries), rtol=1e-9, atol=1e-9)
 
 
 def test_adding_to_nothing_is_fitting() -> None:
     emprox = make_predictor("emprox_untrained", CELLS)
     emprox.add(drawn(24), [accuracy(cell) for cell in drawn(24)])
-    assert_array_equal(emprox.predict(drawn(40)), fitted("emprox_untrained").predict(drawn(40)))
+    queries = drawn(60)[24:]
+    assert_array_equal(emprox.predict(queries), fitted("emprox_untrained").predict(queries))
 
 
 def test_the_references_memory_holds_every_epochs_embeddings() -> None:
@@ -278,8 +281,8 @@ def test_networks_of_every_space_are_embedded(name: str) -> None:
     space = SPACES.create(name, {})
     assert isinstance(space, Space)
     emprox = make_predictor(f"emprox({TINY})", space)
-    emprox.fit(drawn(12, space=space), range(12))
-    assert_allclose(emprox.predict(drawn(12, space=space)).mean, range(12), atol=1e-6)
+    emprox.fit(drawn(5, space=space), range(5))
+    assert_allclose(emprox.predict(drawn(5, space=space)).mean, range(5), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def test_what_is_learnt_orders_what_was_not_seen(text: str) -> None:
 
 @pytest.mark.parametrize("text", LEARNT)
 def test_adding_is_fitting_on_all(text: str) -> None:
-    known, asked = members(30), members(10, seed=1)
+    known = members(30)
+    asked = [each for each in members(20, seed=1) if each not in known]
     values = [worth(each) for each in known]
     whole, grown = make_predictor(text, SPACE, seed=3), make_predictor(text, SPACE, seed=3)
     whole.fit(known, values)
@@ -143,15 +144,21 @@ def test_nearest_networks_weigh_by_inverse_distance() -> None:
     assert predictor.predict([known[1]]).std == pytest.approx([0.0])
 
 
-@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize(
+    "name",
+    [  # cells of one form: nds-darts stands for the others
+        pytest.param(name, marks=[pytest.mark.slow] * (name.startswith("nds-") and name != "nds-darts"))
+        for name in sorted(SPACES)
+    ],
+)
 def test_every_kind_of_features_works_on_every_space(name: str) -> None:
     space = SPACES.create(name, short(name))
     assert isinstance(space, Space)
     rng = Random(0)
-    genotypes = [space.sample(rng) for _ in range(4)]
+    genotypes = [space.sample(rng) for _ in range(3)]
     features = make_features("onehot+tokens+path+graph+scores", space)
     matrix = features.matrix(genotypes)
-    assert matrix.shape == (4, len(features.names))
+    assert matrix.shape == (3, len(features.names))
     assert len(set(features.names)) == len(features.names)
     assert np.isfinite(matrix).all()
     again = make_features("onehot+tokens+path+graph+scores", space).matrix(genotypes[2:])
@@ -203,7 +210,7 @@ def test_without_cells_paths_are_runs_of_layers() -> None:
     space = SPACES.create("munas", {})
     assert isinstance(space, Space)
     rng = Random(0)
-    genotypes = [space.sample(rng) for _ in range(20)]
+    genotypes = [space.sample(rng) for _ in range(8)]
     features = make_features("path", space)
     rows = features.matrix(genotypes)
     assert {name.count(">") for name in features.names} == {0, 1, 2}
@@ -264,7 +271,7 @@ def test_cells_of_one_key_share_their_figures_and_nothing_else_does() -> None:
     key = figures_key(SPACE)
     assert key is not None
     found: dict[object, set[tuple[float, ...]]] = {}
-    for genotype in members(120, seed=2):
+    for genotype in members(60, seed=2):
         network = SPACE.decode(genotype)
         sizes = [figure(network, live=True) for figure in (params, macs, n_relu, bottleneck, depth, aleph)]
         found.setdefault(key(genotype), set()).add((*sizes, round(log_capacity(network, live=True), 9)))
