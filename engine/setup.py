@@ -427,7 +427,6 @@ class Setup:
         Raises:
             UsageError: It cannot pursue that many objectives, or takes no such option.
         """
-        check_learnt(self.config, self.computed)
         what = f"strategy {self.config.strategy!r}"
         options = dict(self._strategy_options)
         for name in ("population", "tournament"):
@@ -440,6 +439,7 @@ class Setup:
             parts["rank"] = self.rank
         if (learns_by := self._predictor) is not None:
             parts["predictor"] = learner_of(learns_by, self.space)
+        check_learnt(self.config, self.computed)
         made = construct(what, self.strategy_factory, options, parts)
         lacks = [name for name in ("ask", "tell", "adopt", "max_objectives") if not hasattr(made, name)]
         if lacks:

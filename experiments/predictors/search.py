@@ -52,9 +52,11 @@ METHODS = {
     "MACs, greedy": Method(None, greedy="macs"),
     "parameters, greedy": Method(None, greedy="params"),
     "predictor, gp": Method("predictor(refit=1)", "gp"),
+    "predictor, knn": Method("predictor", "knn"),
     "predictor, no warm start": Method("predictor(warm=0)"),
     "predictor, Thompson": Method("predictor(acquisition=thompson)"),
 }
+QUICK = ("predictor, knn", "REA, population 20, tournament 5", "random", "MACs, greedy")
 
 
 def main() -> None:
@@ -141,7 +143,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     options = parser.parse_args()
     if options.quick:
-        options.seeds, options.budget = 2, 20
+        options.seeds, options.budget, options.methods = 1, 12, list(QUICK)
     return options
 
 
