@@ -52,7 +52,7 @@ METHODS = {
     "MACs, greedy": Method(None, greedy="macs"),
     "parameters, greedy": Method(None, greedy="params"),
     "predictor, gp": Method("predictor(refit=1)", "gp"),
-    "predictor, knn": Method("predictor", "knn"),
+    "predictor, knn": Method("predictor(ranked=100)", "knn"),
     "predictor, no warm start": Method("predictor(warm=0)"),
     "predictor, Thompson": Method("predictor(acquisition=thompson)"),
 }
@@ -143,7 +143,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     options = parser.parse_args()
     if options.quick:
-        options.seeds, options.budget, options.methods = 1, 12, list(QUICK)
+        options.seeds, options.budget, options.methods = 1, 20, list(QUICK)
     return options
 
 
