@@ -70,7 +70,7 @@ def predicted(setup: Setup, name: str, options: Mapping[str, object]) -> Predict
 
 
 def check_learnt(config: RunConfig, scores: Sequence[Fitness]) -> None:
-    """Refuse what is to be learnt by a run that computes no prediction.
+    """Refuse what is to be learnt where no prediction is computed.
 
     Raises:
         UsageError: Says what to leave out, or to search by.
@@ -79,8 +79,8 @@ def check_learnt(config: RunConfig, scores: Sequence[Fitness]) -> None:
     told = [f"{name} {value!r}" for name, value in given.items() if value is not None]
     if told and not any(score.name.startswith("predict:") for score in scores):
         raise UsageError(
-            f"{told[0]} is what predict:PREDICTOR learns, and nothing of this run is predicted; leave it out, or "
-            f"search by fitness predict:{DEFAULT}"
+            f"{told[0]} is what predict:PREDICTOR learns, and nothing is predicted; leave it out, or "
+            f"name predict:{DEFAULT} as fitness"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.config import RunConfig
 from engine.preparation import sample_scores
 from engine.reading import FILE_FIGURES
+from engine.prediction.wiring import check_learnt
 from engine.results.front import best_record
 from engine.results.tabular import format_number, json_number
 from engine.run_folder import RunFolder
@@ -69,11 +70,11 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
         RunError: No score could be computed.
     """
     run, colon, which = text.rpartition(":")
-    folder = None
+    folder, learnt = None, {"metric", "known", "known_run"} & {*given}
     if colon and (which == "best" or os.path.isdir(run)):  # Path.is_dir raises on names as long as a genotype
         folder = RunFolder.read(Path(run))
         config = replace(folder.config, **{name: getattr(config, name) for name in given})
-        if {"metric", "known", "known_run"} & {*given}:
+        if learnt:
             config = replace(config, known_digest=None)  # other networks than those that the run was told
         if config.data == "noise" and "data" not in given:
             config = replace(config, data="auto")  # noise, unless what is asked for needs labels
@@ -83,6 +84,8 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
     genotype = parse_architecture(text, setup) if folder is None else _recorded(folder, which)
     network = setup.space.decode(genotype)
     expressions = [setup.expression(part) for part in asked]
+    if learnt:
+        check_learnt(setup.config, [score for expression in expressions for score in expression.scores])
     return Scored(setup.space.describe(genotype), network.key, _rows(expressions, setup, genotype))
 
 

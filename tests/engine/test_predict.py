@@ -254,9 +254,12 @@ def test_an_architecture_is_scored_by_what_a_run_or_a_table_tells(engine: Any, t
 
 
 @pytest.mark.parametrize("given", [{"known": 5}, {"metric": ACCURACY}, {"known_run": "found"}])
-def test_what_nothing_learns_is_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=r"is what predict:PREDICTOR learns, and nothing of this run is predicted"):
+def test_what_nothing_learns_is_refused(given: dict[str, Any], engine: Any, table: Path) -> None:
+    with pytest.raises(UsageError, match="is what predict:PREDICTOR learns, and nothing is predicted"):
         search(SMALL, "random", "params", budget=2, **given)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    answer = engine("score", _cells(table)[0], "--space", SMALL, "--fitness=params", *flags)
+    assert "is what predict:PREDICTOR learns" in answer.complaint
 
 
 def test_a_predicted_cost_is_better_when_less(table: Path) -> None:
