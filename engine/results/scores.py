@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.config import RunConfig
+from engine.prediction.wiring import check_learnt
 from engine.preparation import sample_scores
 from engine.reading import FILE_FIGURES
-from engine.prediction.wiring import check_learnt
 from engine.results.front import best_record
 from engine.results.tabular import format_number, json_number
 from engine.run_folder import RunFolder
