@@ -136,7 +136,10 @@ def small_run() -> Callable[..., list[str]]:
         factory = STRATEGIES.load(strategy)
         chosen = [f"--{name}={value}" for name, value in options.items() if takes(factory, name)]
         problem = [f"--space={space_for(strategy, space, 'nats-sss')}", "--bound=params<=250000"]
-        named = f"{strategy}(trees=5,inner=100)" if takes(factory, "inner") else strategy
+        cheap = [
+            option for option in ("trees=5", "inner=100", "candidates=60") if takes(factory, option.split("=")[0])
+        ]
+        named = f"{strategy}({','.join(cheap)})" if cheap else strategy
         return ["run", f"--strategy={named}", *problem, "--budget=60", "--open=4", "--seed=3", *chosen, *more]
 
     return arguments

@@ -67,8 +67,8 @@ def test_a_run_on_munas_is_the_same_in_parts_with_workers_and_in_another_process
     strategy: str, engine: Any, program: Any, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:
     arguments = small_run(strategy, "--budget=90", "--open=8", space="munas")
-    assert program(*arguments, "--budget=40", "--out=parts", environment={"PYTHONHASHSEED": "99"}).code == 0
-    assert engine("resume", "parts", "--budget=41").code == 0
+    assert program(*arguments, "--budget=60", "--out=parts", environment={"PYTHONHASHSEED": "99"}).code == 0
+    assert engine("resume", "parts", "--budget=61").code == 0
     assert program("resume", "parts", "--budget=90", "--workers=3").code == 0
     assert lines_of(tmp_path / "parts") == lines_of(whole_run(arguments))
 
