@@ -39,7 +39,7 @@ from spaces.space import Genotype, Space
 BEST = "blend"
 TREES = ("boosting", "forest", "extra_trees", "gp")
 PLAIN = ("knn", "ridge")
-NEURAL = ("emprox", "emprox_untrained", "bananas", "mlp")
+NEURAL = ("emprox(epochs=50)", "emprox_untrained", "bananas", "mlp")
 SLOW = ("nao", "seminas")
 KNOWN = (20, 64, 121, 256, 400, 1024)
 MUNAS = "munas"
