@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from math import isfinite
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fitness.base import Direction
 from spaces.errors import RunError, UnknownName, UsageError
+from spaces.nats import NatsTss
 from spaces.space import Genotype, Space
 
 if TYPE_CHECKING:
@@ -139,8 +141,18 @@ def _distinct(
 
 
 def function_of(space: Space, genotype: Genotype) -> str:
-    """Key of what a network computes."""
-    return space.decode(genotype).simplified().key
+    """Key of what a network computes, to compare with others of its space.
+
+    Of a cell of the topology space one repeat a stage tells as much as five, in a third of the time: by either the
+    15,625 cells fall into the same 5,260 classes.
+    """
+    asked = _once_a_stage() if type(space) is NatsTss else space
+    return asked.decode(genotype).simplified().key
+
+
+@cache
+def _once_a_stage() -> NatsTss:
+    return NatsTss(cells=1)
 
 
 def _of_run(path: Path, space: Space, metric: str | None) -> Known:

@@ -14,6 +14,7 @@ from scipy import stats
 
 import engine as nas
 from engine.api import resume, search
+from engine.prediction.known import function_of
 from engine.prediction.predicting import predict
 from engine.training.store import trained_store
 from fitness.predictors.base import make_predictor
@@ -52,6 +53,15 @@ def _cells(table: Path) -> list[str]:
 
 def _function(genotype: Genotype) -> str:
     return SPACE.decode(genotype).simplified().key
+
+
+def test_what_computes_the_same_is_told_from_cells_repeated_once() -> None:
+    rng, twice = Random(0), NatsTss(cells=2)
+    cells = [twice.sample(rng) for _ in range(80)]
+    own = [twice.decode(cell).simplified().key for cell in cells]
+    short = [function_of(twice, cell) for cell in cells]
+    assert own != short
+    assert len({*own}) == len({*short}) == len({*zip(own, short, strict=True)}) < 80
 
 
 def test_random_networks_of_a_table_are_learnt_of_which_no_two_compute_the_same(table: Path) -> None:
