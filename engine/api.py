@@ -13,6 +13,7 @@ from typing import overload
 from engine.config import RunConfig, absolute_data
 from engine.executors import Evaluations, evaluations
 from engine.finding import checked_fitness
+from engine.prediction.wiring import check_learnt
 from engine.records import Record, RecordStore
 from engine.results.front import Front, best_record, front_of, parse_objectives
 from engine.run_folder import RunFolder
@@ -219,6 +220,7 @@ def search(
         None if isinstance(strategy, str) else strategy,
         own,
     )
+    check_learnt(setup)
     return run(setup, on_record)
 
 

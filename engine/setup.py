@@ -12,7 +12,7 @@ from engine.evaluation import Evaluator
 from engine.finding import Ends, checked_fitness, named, registered_space, sampled_space
 from engine.objectives import Bound, Objective, Objectives, check_bounds, read_objective, split_bound
 from engine.prediction.known import Known, known_of
-from engine.prediction.wiring import check_learnt, learner_of, predicted, predictor_of, reads_table
+from engine.prediction.wiring import learner_of, predicted, predictor_of, reads_table
 from engine.preparation import Clock, merits_of, sample_scores, without_bounded
 from engine.reading import (
     check_columns,
@@ -439,7 +439,6 @@ class Setup:
             parts["rank"] = self.rank
         if (learns_by := self._predictor) is not None:
             parts["predictor"] = learner_of(learns_by, self.space)
-        check_learnt(self.config, self.computed)
         made = construct(what, self.strategy_factory, options, parts)
         lacks = [name for name in ("ask", "tell", "adopt", "max_objectives") if not hasattr(made, name)]
         if lacks:

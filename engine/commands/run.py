@@ -85,6 +85,7 @@ def call(options: argparse.Namespace) -> str:
 
     from engine.api import run
     from engine.config import load_config
+    from engine.prediction.wiring import check_learnt
     from engine.reading import reads_of
     from engine.results.output import tell
     from engine.run_folder import default_path
@@ -98,6 +99,7 @@ def call(options: argparse.Namespace) -> str:
     if config.out is None:
         config = replace(config, out=str(default_path(config)))
     setup = Setup(config)
+    check_learnt(setup)
     plan = _training(options, setup, windows)
     if plan is not None:
         plan.check(setup.space)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ from spaces.registry import takes
 if TYPE_CHECKING:
     from engine.config import RunConfig
     from engine.setup import Setup
-    from fitness.base import Fitness
     from fitness.predictors.base import Predictor
     from fitness.predictors.fitness import PredictedFitness
     from spaces.space import Space
@@ -69,15 +68,15 @@ def predicted(setup: Setup, name: str, options: Mapping[str, object]) -> Predict
     )
 
 
-def check_learnt(config: RunConfig, scores: Sequence[Fitness]) -> None:
+def check_learnt(setup: Setup) -> None:
     """Refuse what is to be learnt where no prediction is computed.
 
     Raises:
         UsageError: Says what to leave out, or to search by.
     """
-    given = {name: getattr(config, name) for name in ("metric", "known", "known_run")}
+    given = {name: getattr(setup.config, name) for name in ("metric", "known", "known_run")}
     told = [f"{name} {value!r}" for name, value in given.items() if value is not None]
-    if told and not any(score.name.startswith("predict:") for score in scores):
+    if told and not any(score.name.startswith("predict:") for score in setup.computed):
         raise UsageError(
             f"{told[0]} is what predict:PREDICTOR learns, and nothing is predicted; leave it out, or "
             f"name predict:{DEFAULT} as fitness"

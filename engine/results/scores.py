@@ -85,7 +85,7 @@ def score_architecture(text: str, config: RunConfig, given: Collection[str], fit
     network = setup.space.decode(genotype)
     expressions = [setup.expression(part) for part in asked]
     if learnt:
-        check_learnt(setup.config, [score for expression in expressions for score in expression.scores])
+        check_learnt(setup)
     return Scored(setup.space.describe(genotype), network.key, _rows(expressions, setup, genotype))
 
 

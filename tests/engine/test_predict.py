@@ -268,8 +268,9 @@ def test_what_nothing_learns_is_refused(given: dict[str, Any], engine: Any, tabl
     with pytest.raises(UsageError, match="is what predict:PREDICTOR learns, and nothing is predicted"):
         search(SMALL, "random", "params", budget=2, **given)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    answer = engine("score", _cells(table)[0], "--space", SMALL, "--fitness=params", *flags)
-    assert "is what predict:PREDICTOR learns" in answer.complaint
+    for command in (("score", _cells(table)[0]), ("run", "--strategy=random", "--budget=2")):
+        answer = engine(*command, "--space", SMALL, "--fitness=params", *flags)
+        assert "is what predict:PREDICTOR learns" in answer.complaint
 
 
 def test_a_predicted_cost_is_better_when_less(table: Path) -> None:
