@@ -323,7 +323,9 @@ def test_runs_with_failing_scores_and_bounds_reach_their_budget(strategy: str) -
         status: [r for r in result.records if r.status == status] for status in ("ok", "infeasible", "failed")
     }
     assert len(result.records) == budget or result.exhausted
-    assert all(statuses.values())
+    assert statuses["ok"]
+    assert statuses["failed"]
+    assert statuses["infeasible"] or "rank" in _options(strategy)  # what is ranked highly keeps the bounds
     assert {record.reason for record in statuses["failed"]} == {
         "flaky raised ZeroDivisionError: no value",
         "flaky is nan",
