@@ -151,7 +151,7 @@ def test_scores_are_finite_or_said_to_be_missing_and_the_same_twice(sample: Samp
 @each_fitness
 def test_networks_and_genotypes_are_left_as_they_were(sample: Sample, name: str) -> None:
     fitness = sample.create(name)
-    every = zip(sample.genotypes, sample.networks, sample.subjects(fitness, 10), strict=False)
+    every = zip(sample.genotypes, sample.networks, sample.subjects(fitness, 5), strict=False)
     for genotype, network, subject in every:
         choices = list(genotype.items())
         before = network.to_json(), network.key, network.nodes

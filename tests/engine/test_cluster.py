@@ -266,6 +266,7 @@ def test_images_that_workers_do_not_find_are_named(cluster: Cluster, tmp_path: P
         evaluations(evaluator, 1, cluster.address)
 
 
+@pytest.mark.slow
 def test_workers_of_other_versions_are_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = clusters._versions()
     monkeypatch.setattr(clusters, "_versions", lambda: ours | {"torch": "1.0"})

@@ -11,7 +11,10 @@ from engine import resume, search
 from engine.strategies import STRATEGIES
 from tests.small import deterministic
 
-EVERY_STRATEGY = pytest.mark.parametrize("strategy", list(STRATEGIES))
+PLAIN = ("random", "aging", "tpe", "prune", "predictor")  # the contracts try every strategy without a command line
+EVERY_STRATEGY = pytest.mark.parametrize(
+    "strategy", [name if name in PLAIN else pytest.param(name, marks=pytest.mark.slow) for name in STRATEGIES]
+)
 
 
 @EVERY_STRATEGY

@@ -132,6 +132,7 @@ def test_a_run_killed_three_times_has_the_records_of_an_uninterrupted_one(
     assert lines_of(victim.run) == lines_of(whole)
 
 
+@pytest.mark.slow
 def test_kills_land_at_many_record_counts_and_inside_a_line(
     spawn: Spawn, tmp_path: Path, small_run: Any, whole_run: Any, lines_of: Any
 ) -> None:

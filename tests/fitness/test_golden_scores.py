@@ -44,7 +44,10 @@ def value(case: str, module: torch.nn.Module, images: int, labels: str | None) -
     return found
 
 
-@pytest.mark.parametrize(("name", "record", "images", "labels", "tolerance"), CASES)
+@pytest.mark.parametrize(
+    ("name", "record", "images", "labels", "tolerance"),
+    [pytest.param(*case, marks=pytest.mark.slow) if case[0] == "grasp" else case for case in CASES],
+)
 @pytest.mark.parametrize("net", [pytest.param(REGULAR[0], marks=pytest.mark.slow), REGULAR[1]])
 def test_our_networks_score_as_the_authors_do(
     net: str, name: str, record: str, images: int, labels: str | None, tolerance: float

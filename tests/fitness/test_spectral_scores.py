@@ -46,6 +46,7 @@ CELL = "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|avg_pool_3x3~0|none~1|
 # --- all of them -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make_space", each_build(IMAGE_SPACES), indirect=True)
 def test_networks_of_every_space_have_the_same_values_twice_or_a_reason(space: Space) -> None:
     rng, found = Random(3), set()

@@ -225,7 +225,7 @@ def test_module_is_left_as_found(training: bool) -> None:
 # --- the authors' programs ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a0_best_c10", "a2_pool"])
+@pytest.mark.parametrize("name", [pytest.param("a0_best_c10", marks=pytest.mark.slow), "a2_pool"])
 def test_golden_condition_number(name: str) -> None:
     module, record = golden_network(name)
     eigenvalues = torch.linalg.eigvalsh(ntk_gram(module, golden_inputs()["x"][:16]))
