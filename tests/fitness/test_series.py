@@ -248,7 +248,7 @@ def test_a_file_is_parsed_once_for_all_who_ask_until_it_changes(file: Any) -> No
 
 
 def test_real_series_have_no_gaps() -> None:
-    pytest.importorskip("statsmodels")
+    pytest.importorskip("statsmodels", reason="the extra series is not installed; the test extra brings it")
     spots = load_series("sunspots(scale=none)")
     assert (len(spots), spots.inputs[0, 0], spots.inputs[-1, 0], spots.inputs.max()) == (309, 5.0, 2.9, 190.2)
     co2 = load_series("co2(scale=none)")
