@@ -290,7 +290,7 @@ class Evaluator:
         from fitness.lower import lower
 
         with torch.random.fork_rng([]):  # the same weights whenever it is asked
-            torch.manual_seed(self._source.seed if self._source else 0)
+            torch.default_generator.manual_seed(self._source.seed if self._source else 0)
             return lower(network)
 
     def _probed(self, network: Network) -> Probed:

@@ -69,6 +69,13 @@ def golden() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def mrs_golden() -> list[dict[str, Any]]:
+    """Cases of MAE random sampling by the authors' own program."""
+    cases: list[dict[str, Any]] = json.loads(_shared("golden/mrs.json").read_text())["cases"]
+    return cases
+
+
+@pytest.fixture(scope="session")
 def tss_rows() -> list[dict[str, str]]:
     """The table of the NATS-Bench topology space."""
     return _rows("data/nats_tss.csv")

@@ -114,11 +114,8 @@ def test_sizes_are_compared_with_what_the_target_has(engine: Any, alone: None) -
     assert " B, above the target's " in beyond.partition(";")[2]
 
 
-@pytest.mark.skipif(
-    not installed("tflite_micro"),
-    reason="no tflite-micro: it is built for Linux on x86-64 alone, where .ci/run has it",
-)
 def test_the_arena_is_the_measured_one_where_it_can_be(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tflite_micro", reason="built for Linux on x86-64 alone, where .ci/run has it")
     from tests.oracles.micro import Micro
 
     monkeypatch.setattr("engine.results.export.as_tflite._WORK", 1)

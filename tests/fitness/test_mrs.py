@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
@@ -25,7 +23,6 @@ from spaces.layers import Dense, Flatten, Op, Recurrent, ReLU, Sigmoid, Tanh
 from spaces.network import Network, NetworkBuilder
 from spaces.rnn import RnnSpace
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "mrs.json"
 SINE = SeriesSource("sine(stop=20)", seed=3, device="cpu")
 Array = NDArray[np.float64]
 NORMAL: Law = "normal"
@@ -82,9 +79,8 @@ def test_the_authors_program_gives_the_same_errors() -> None:
     assert value == pytest.approx(-32.56824322570488, abs=1e-3)
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason=f"no golden values at {GOLDEN}")
-def test_every_golden_case_is_reproduced() -> None:
-    for case in json.loads(GOLDEN.read_text())["cases"]:
+def test_every_golden_case_is_reproduced(mrs_golden: list[dict[str, Any]]) -> None:
+    for case in mrs_golden:
         _, *units, _ = case["layers"]
         rows, steps = np.array(case["dataset"]["series"]), case["look_back"]
         seen = np.lib.stride_tricks.sliding_window_view(rows[:-1], steps)[..., None]

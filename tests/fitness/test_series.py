@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import sys
@@ -14,9 +13,6 @@ import pytest
 
 from fitness.series import SERIES, SeriesSource, SeriesText, is_series, load_series, persistence
 from spaces.errors import MissingExtra, RunError, UnknownName, UsageError
-from tests.shared_data import DATA
-
-GOLDEN = DATA.parent / "golden" / "mrs.json"
 
 
 @pytest.fixture
@@ -39,10 +35,9 @@ def test_the_sine_is_that_of_the_papers() -> None:
     assert [load_series(f"sine(stop={stop})").inputs.shape[0] for stop in (1, 5.5, 10)] == [10, 55, 100]
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason=f"no {GOLDEN}")
-def test_test_windows_are_those_that_the_authors_program_saw() -> None:
+def test_test_windows_are_those_that_the_authors_program_saw(mrs_golden: list[dict[str, Any]]) -> None:
     series = load_series("sine(stop=10)")
-    for case in json.loads(GOLDEN.read_text())["cases"]:
+    for case in mrs_golden:
         windows = series.windows(case["look_back"], "test")
         assert len(windows) == case["dataset"]["n_windows"]
         assert series.targets[80:, 0].tolist() == pytest.approx(case["dataset"]["series"], abs=1e-15)
